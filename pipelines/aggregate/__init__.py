@@ -1,0 +1,1 @@
+"""activity → fold (by student) → partials → merge (by scope) → metrics."""

@@ -1,0 +1,169 @@
+"""A worker's signs of life: is its loop turning, is it getting on, who knows about it."""
+
+import os
+import socket
+import time
+from collections import defaultdict
+from importlib.metadata import version
+from typing import Any
+
+import faust
+import mode
+import redis.asyncio as redis
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.exceptions import RedisError
+
+from pipelines import telemetry
+from pipelines.settings import WorkerSettings
+from wire import channels, workers
+
+log = structlog.get_logger(__name__)
+
+REDIS_TIMEOUT_S = 1.0  # a heartbeat that takes longer is skipped: the next one is near
+LOOP_LATE_S = 5.0  # a loop that woke so late was blocked: nothing else was served meanwhile
+
+
+class Pulse(mode.Service):  # type: ignore[misc]
+    """Writes a Heartbeat every HEARTBEAT_S and knows whether the worker is ready. Redis away costs only heartbeats."""
+
+    def __init__(self, app: faust.App, settings: WorkerSettings) -> None:
+        super().__init__()
+        self._app = app
+        self._settings = settings
+        self._id = f"{app.conf.id}-{socket.gethostname()}-{os.getpid()}"
+        self._started_at = time.time()
+        self._handled = 0
+        self._last_progress: float | None = None  # monotonic
+        self._caught_up = time.monotonic()  # when there was last nothing left to read
+        self._loop_lag_s = 0.0
+        self._redis_said = True
+
+    def progress(self, records: int) -> None:
+        if records:
+            self._handled += records
+            self._last_progress = time.monotonic()
+
+    async def on_start(self) -> None:
+        self._redis = redis.from_url(
+            self._settings.redis_url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+        )
+
+    async def on_stop(self) -> None:
+        try:
+            await self._redis.delete(channels.worker(self._id))
+        except (RedisError, OSError):
+            log.info("heartbeat left to expire", worker=self._id)
+        await self._redis.aclose()
+
+    @mode.Service.task  # type: ignore[untyped-decorator]
+    async def _beat(self) -> None:
+        while not self.should_stop:
+            due = time.monotonic() + channels.HEARTBEAT_S
+            await self.sleep(channels.HEARTBEAT_S)
+            self._loop_lag_s = max(0.0, time.monotonic() - due)
+            beat = self.heartbeat()
+            telemetry.EVENT_LOOP_LAG.labels(beat.app).set(self._loop_lag_s)
+            telemetry.LAG_RECORDS.labels(beat.app).set(beat.lag_records)
+            telemetry.READY.labels(beat.app).set(beat.ready)
+            await self._write(beat)
+
+    async def _write(self, beat: workers.Heartbeat) -> None:
+        try:
+            await self._redis.set(channels.worker(self._id), workers.encode(beat), ex=channels.WORKER_TTL_S)
+        except (RedisError, OSError, TimeoutError) as error:
+            if self._redis_said:  # once an outage, not once a heartbeat
+                log.warning("no heartbeat: Redis cannot be reached", error=str(error))
+            self._redis_said = False
+        else:
+            if not self._redis_said:
+                log.info("heartbeats go on: Redis is back")
+            self._redis_said = True
+
+    def heartbeat(self) -> workers.Heartbeat:
+        """What the worker says of itself now."""
+        held: dict[str, list[int]] = defaultdict(list)
+        for tp in sorted(self._assignment()):
+            if tp.topic in self._app.topics.acking_topics:
+                held[tp.topic].append(tp.partition)
+        reason = self.not_ready()
+        progress = self._last_progress
+        return workers.Heartbeat(
+            worker_id=self._id,
+            app=self._app.conf.id,
+            version=version("classpulse"),
+            pid=os.getpid(),
+            web_port=self._settings.worker_port,
+            started_at_ms=int(self._started_at * 1000),
+            sent_at_ms=int(time.time() * 1000),
+            partitions=dict(held),
+            events_handled=self._handled,
+            last_progress_ms=None if progress is None else int((time.time() - time.monotonic() + progress) * 1000),
+            lag_records=self.lag_records(),
+            loop_lag_ms=round(self._loop_lag_s * 1000, 1),
+            ready=not reason,
+            reason=reason,
+        )
+
+    def lag_records(self) -> int:
+        """Records of its partitions that it has not read, as of the last fetch answer."""
+        monitor = self._app.monitor
+        held = self._assignment()
+        return sum(
+            max(0, end - 1 - monitor.tp_read_offsets.get(tp, -1))
+            for tp, end in monitor.tp_end_offsets.items()
+            if tp in held and tp.topic in self._app.topics.acking_topics and tp in monitor.tp_read_offsets
+        )
+
+    def not_ready(self) -> str:
+        """The reason, or "" when it is ready. A worker without partitions (more workers than partitions) is ready."""
+        if not self._app.started or self._app.rebalancing:
+            return "joining the consumer group"
+        if self._app.tables and not self._app.tables.actives_ready:
+            return "recovering its tables"
+        if self._loop_lag_s > LOOP_LATE_S:
+            return f"event loop woke {self._loop_lag_s:.1f} s late"
+        now = time.monotonic()
+        if self.lag_records() == 0:
+            self._caught_up = now
+        still_s = now - max(self._caught_up, self._last_progress or 0.0)
+        if still_s > self._settings.stall_s:
+            return f"no progress for {still_s:.0f} s with {self.lag_records()} records unread"
+        return ""
+
+    def _assignment(self) -> set[Any]:
+        return set(self._app.assignor.assigned_actives()) if self._app.started else set()
+
+
+class Web(mode.Service):  # type: ignore[misc]
+    """The worker's own HTTP port. It shares the event loop, so a blocked loop does not answer: that is the point."""
+
+    def __init__(self, pulse: Pulse, settings: WorkerSettings) -> None:
+        super().__init__()
+        self._pulse = pulse
+        self._settings = settings
+
+    async def on_start(self) -> None:
+        http = web.Application()
+        http.add_routes(
+            [web.get("/livez", self._livez), web.get("/readyz", self._readyz), web.get("/metrics", self._metrics)]
+        )
+        self._runner = web.AppRunner(http, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._settings.worker_host, self._settings.worker_port).start()
+
+    async def on_stop(self) -> None:
+        await self._runner.cleanup()
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "alive"})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        beat = self._pulse.heartbeat()
+        return web.Response(
+            body=workers.encode(beat), status=200 if beat.ready else 503, content_type="application/json"
+        )
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

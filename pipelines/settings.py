@@ -1,0 +1,45 @@
+"""What the workers read from the environment, once, at start. Every name has the prefix CLASSPULSE_."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class WorkerSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="CLASSPULSE_", frozen=True)
+
+    kafka: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port, separated by commas")
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey: heartbeats and live values")
+    worker_host: str = Field("127.0.0.1", description="address of the worker's own HTTP port")
+    worker_port: Port = Field(6066, description="serves /livez, /readyz and /metrics")
+    log_format: Literal["console", "json"] = Field("console", description="how log lines are written")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
+    stall_s: float = Field(
+        40.0, gt=0, description="a worker with unread records and no progress for so long is not ready"
+    )
+
+
+class AggregateSettings(WorkerSettings):
+    lateness_s: int = Field(3600, ge=300, description="an event further behind its partition's newest one is late")
+    clock_skew_s: int = Field(
+        300, ge=0, description="an event further ahead of its record's timestamp is a dead letter"
+    )
+
+
+class LiveSettings(WorkerSettings):
+    worker_port: Port = Field(6067, description="serves /livez, /readyz and /metrics")
+
+
+class HistorySettings(WorkerSettings):
+    worker_port: Port = Field(6068, description="serves /livez, /readyz and /metrics")
+    postgres_url: SecretStr = Field(
+        SecretStr("postgresql://127.0.0.1:5432/classpulse"),
+        description="keeps the history where there is no InfluxDB",
+    )
+    influx_url: str = Field("", description="InfluxDB 2; empty: the history goes to PostgreSQL")
+    influx_token: SecretStr = Field(SecretStr(""), description="InfluxDB token with write access to the bucket")
+    influx_org: str = Field("classpulse", description="InfluxDB organisation")
+    influx_bucket: str = Field("classpulse", description="InfluxDB bucket")

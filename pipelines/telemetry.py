@@ -1,0 +1,17 @@
+"""Every Prometheus metric of the workers, served at /metrics of each worker's own port."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECORDS = Counter("classpulse_records_total", "Records handled to the end.", ["app", "topic"])
+VERDICTS = Counter("classpulse_events_total", "What became of the events read, by verdict.", ["verdict"])
+DEAD_LETTERS = Counter("classpulse_dead_letters_total", "Records sent to activity.dead-letters.", ["app", "reason"])
+BATCH_SECONDS = Histogram(
+    "classpulse_batch_seconds", "Time from taking a batch to its last acknowledged write.", ["app"]
+)
+SINK_RETRIES = Counter("classpulse_sink_retries_total", "Writes to a store that had to be tried again.", ["sink"])
+SINK_WAITING = Gauge("classpulse_sink_waiting", "1 while a store cannot be reached and its topic is held.", ["sink"])
+POINTS_WRITTEN = Counter("classpulse_points_written_total", "Metric points written to a store.", ["sink"])
+POINTS_REFUSED = Counter("classpulse_points_refused_total", "Metric points a store will never take.", ["sink"])
+EVENT_LOOP_LAG = Gauge("classpulse_event_loop_lag_seconds", "How late the worker's event loop woke last.", ["app"])
+LAG_RECORDS = Gauge("classpulse_worker_lag_records", "Records not yet read, over the worker's partitions.", ["app"])
+READY = Gauge("classpulse_worker_ready", "1 while the worker is ready.", ["app"])

@@ -1,0 +1,183 @@
+"""What every worker is: a Faust app with our settings, its own HTTP port, a heartbeat, and a way to run.
+
+app = create_app("live", settings)      # also the consumer group
+worker = Worker(app, settings)          # with worker.batch(topic, n): ...
+run(worker)
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Generic, NoReturn, TypeVar
+
+import faust
+import msgspec
+import structlog
+
+from pipelines import telemetry
+from pipelines.alive import Pulse, Web
+from pipelines.settings import WorkerSettings
+from wire import topics
+
+log = structlog.get_logger(__name__)
+
+State = TypeVar("State", bound=msgspec.Struct)
+
+# A batch is what has arrived after this time or this many records, whichever is first.
+TAKE_RECORDS = 500
+TAKE_WITHIN_S = 0.05
+
+
+def create_app(name: str, settings: WorkerSettings) -> faust.App:
+    """A Faust app with the topics of topics.yaml; Faust itself creates none. Opens nothing yet."""
+    partitions = topics.load()[topics.ACTIVITY].partitions
+    return faust.App(
+        name,
+        broker=[f"kafka://{address.strip()}" for address in settings.kafka.split(",")],
+        store="memory://",
+        topic_partitions=partitions,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        broker_commit_interval=1.0,
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=2.0,
+        producer_acks=-1,
+        stream_wait_empty=True,  # what has been taken is finished and committed before a partition is given away
+        worker_redirect_stdouts=False,
+        logging_config=_logging(settings),
+    )
+
+
+class Worker:
+    """A running Faust app and what it says of itself."""
+
+    def __init__(self, app: faust.App, settings: WorkerSettings) -> None:
+        self.app = app
+        self.settings = settings
+        self.pulse = Pulse(app, settings)
+
+    def topic(self, name: str) -> Any:
+        """A topic whose keys and values stay bytes: our own decoders say what is wrong with a bad one."""
+        return self.app.topic(
+            name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", allow_empty=True
+        )
+
+    def table(self, name: str, of: type[State]) -> "StateTable[State]":
+        """A table with its changelog, which is the topic `<app>-<name>-changelog`."""
+        return StateTable(self.app, name, of)
+
+    def holds(self, tp: Any) -> bool:
+        """Whether the partition is still ours: what was fetched before a rebalance is its new owner's to handle."""
+        return tp in self.app.consumer.assignment()
+
+    @contextmanager
+    def batch(self, topic: str, records: int) -> Iterator[None]:
+        """Around everything an agent does with a batch: counts and times it, and ends the process where it fails.
+
+        Faust acknowledges a batch whose agent raised, and commits on an orderly stop; either would lose it. So the
+        process leaves at once, and whoever starts it again reads the batch again.
+        """
+        started = time.monotonic()
+        try:
+            yield
+        except Exception:
+            log.exception("batch failed; leaving so that it is read again", topic=topic, records=records)
+            logging.shutdown()
+            os._exit(os.EX_SOFTWARE)
+        self.pulse.progress(records)
+        telemetry.RECORDS.labels(self.app.conf.id, topic).inc(records)
+        telemetry.BATCH_SECONDS.labels(self.app.conf.id).observe(time.monotonic() - started)
+
+
+class StateTable(Generic[State]):
+    """A Faust table of msgspec structs. A write says its partition, and returns when the broker has acknowledged its
+    changelog records. Recovery is Faust's own. Between writes the caller's objects are the truth: nothing is read here
+    but after a recovery."""
+
+    def __init__(self, app: faust.App, name: str, of: type[State]) -> None:
+        self._table = app.Table(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(of).decode
+
+    def items(self) -> Iterator[tuple[bytes, State]]:
+        return ((key, self._decode(value)) for key, value in self._table.data.items())
+
+    async def write(self, partition: int, changes: Mapping[bytes, State | None]) -> None:
+        """None deletes, with a tombstone."""
+        sent = []
+        for key, state in changes.items():
+            value = None if state is None else self._encode(state)
+            if value is None:
+                self._table.data.pop(key, None)
+            else:
+                self._table.data[key] = value
+            sent.append(self._table.send_changelog(partition, key, value))
+        await asyncio.gather(*sent)
+
+
+def by_partition(worker: Worker, events: Iterable[Any]) -> dict[int, list[Any]]:
+    """The messages of a batch by partition, in order of offset; those of partitions lost meanwhile are left out."""
+    out: dict[int, list[Any]] = defaultdict(list)
+    for event in events:
+        if worker.holds(event.message.tp):
+            out[event.message.partition].append(event.message)
+    return out
+
+
+async def delivered(sends: Iterable[Awaitable[Awaitable[Any]]]) -> None:
+    """Puts the sends under way in order, then waits until the broker has acknowledged them all."""
+    await asyncio.gather(*[await send for send in sends])
+
+
+def run(worker: Worker) -> NoReturn:
+    """Blocks until SIGTERM or SIGINT; leaves the process with Faust's exit code."""
+    process = faust.Worker(
+        worker.app,
+        worker.pulse,
+        Web(worker.pulse, worker.settings),
+        loglevel=worker.settings.log_level,
+        quiet=True,
+        redirect_stdouts=False,
+        logging_config=_logging(worker.settings),
+    )
+    process.execute_from_commandline()
+    raise SystemExit(os.EX_OK)
+
+
+def _logging(settings: WorkerSettings) -> dict[str, Any]:
+    """The standard library's dictConfig: one line an event on stderr, structlog's and Faust's alike."""
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=False)
+    if settings.log_format == "json":
+        shared.append(structlog.processors.format_exc_info)
+        renderer = structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "line": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+                "foreign_pre_chain": shared,
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": settings.log_level},
+        "loggers": {"aiokafka": {"level": logging.WARNING}},
+    }

@@ -1,0 +1,147 @@
+"""Merge and fold together: what the windows say equals what is counted one by one."""
+
+import copy
+import random
+
+import pytest
+from classroom import NOON_MS, Pipeline, event, records, some_events, truth
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.aggregate.merge import Held, Merge, Window
+from pipelines.aggregate.windows import PANE_MS
+from wire.events import ActivityEvent, Kind
+from wire.metrics import WINDOW_S, Metric
+
+SCOPES = ["course:py101", "team:py101/t1", "student:s0"]
+
+
+def check(pipeline: Pipeline, happened: list[ActivityEvent]) -> int:
+    """Every point ever told, in its last version, against the truth. Returns how many were checked."""
+    checked = 0
+    for (scope, field, start_ms), point in pipeline.points.items():
+        if point.end_ms % 60_000:  # what slides in between is only told while it is newest
+            continue
+        events, students, attempts, failures = truth(happened, scope, start_ms, point.window_s)
+        match field:
+            case Metric.EVENTS_PER_MINUTE:
+                expected = events
+            case Metric.ACTIVE_STUDENTS:
+                expected = students
+            case Metric.ERROR_RATE:
+                assert point.n == attempts
+                assert point.value == (failures / attempts if attempts else 0)
+                continue
+            case _:
+                continue
+        assert point.value == expected, (scope, field, start_ms)
+        checked += 1
+    return checked
+
+
+@given(seed=st.integers(0, 100_000), partitions=st.sampled_from([1, 3, 8]), batch=st.sampled_from([1, 7, 80]))
+def test_every_window_equals_the_truth_over_any_split_into_partitions_and_batches(
+    seed: int, partitions: int, batch: int
+) -> None:
+    rng = random.Random(seed)
+    happened = some_events(rng, 80)
+    rng.shuffle(happened)  # all within the lateness bound
+    pipeline = Pipeline(partitions)
+    offsets = [0] * partitions
+    for first in range(0, len(happened), batch):
+        for one in happened[first : first + batch]:
+            home = int(one.student_id[1:]) % partitions
+            pipeline.folds[home].fold(records([one], offsets[home]))
+            offsets[home] += 1
+        pipeline.tell()
+    pipeline.tell(wall_ms=10**9)  # long after: every minute's window that holds an event has been told
+    assert check(pipeline, happened) > 20
+    days = {key: point for key, point in pipeline.points.items() if key[1].startswith("events_by_kind")}
+    assert sum(p.value for (scope, _, _), p in days.items() if scope == "course:py101") == len(happened)
+
+
+def test_live_values_fall_to_zero_as_the_clock_moves_on_in_a_quiet_room() -> None:
+    #   events   |x at 5 s
+    #   wall     0 s        +70 s          +320 s          +400 s
+    #   1 min    1           0              0               told no more
+    #   5 min    1 active    1 active       0 active
+    pipeline = Pipeline()
+    pipeline.folds[0].fold(records([event("s1", 5)]))
+    pipeline.tell(wall_ms=0)
+    assert pipeline.value("course:py101", Metric.EVENTS_PER_MINUTE, 10, 60) == 1
+    pipeline.tell(wall_ms=70_000)
+    assert pipeline.value("course:py101", Metric.EVENTS_PER_MINUTE, 80, 60) == 0
+    assert pipeline.value("course:py101", Metric.ACTIVE_STUDENTS, 80, 300) == 1
+    pipeline.tell(wall_ms=320_000)
+    assert pipeline.value("course:py101", Metric.ACTIVE_STUDENTS, 330, 300) == 0
+    pipeline.tell(wall_ms=500_000)
+    assert pipeline.merge.updates(600_000) == []
+
+
+def test_a_student_in_many_panes_of_a_window_counts_once() -> None:
+    pipeline = Pipeline()
+    pipeline.folds[0].fold(records([event("s1", second) for second in range(0, 300, 7)] + [event("s2", 299)]))
+    pipeline.tell()
+    assert pipeline.value("course:py101", Metric.ACTIVE_STUDENTS, 300, 300) == 2
+
+
+def test_help_open_adds_up_over_partitions() -> None:
+    pipeline = Pipeline(2)
+    pipeline.folds[0].fold(records([event("s0", 1, Kind.HELP_REQUESTED)]))
+    pipeline.folds[1].fold(records([event("s1", 2, Kind.HELP_REQUESTED)]))
+    pipeline.tell()
+    assert pipeline.value("course:py101", Metric.HELP_REQUESTS_OPEN, 60, 60) == 2
+
+
+def test_an_older_partial_of_a_partition_is_ignored_and_an_equal_one_says_the_same() -> None:
+    pipeline = Pipeline()
+    fold = pipeline.folds[0]
+    fold.fold(records([event("s1", 1)]))
+    (old,) = [copy.deepcopy(partial) for partial in fold.partials() if partial.scope == "course:py101"]
+    fold.fold(records([event("s1", 2)], first_offset=1))
+    for partial in fold.partials():
+        pipeline.merge.apply(partial, 0)
+    pipeline.merge.apply(old, 0)
+    pipeline.tell()
+    assert pipeline.value("course:py101", Metric.EVENTS_PER_MINUTE, 10, 60) == 2
+
+
+@given(seed=st.integers(0, 10_000), cut=st.integers(1, 40))
+def test_restored_from_its_changelog_it_goes_on_as_if_it_had_never_stopped(seed: int, cut: int) -> None:
+    happened = some_events(random.Random(seed), 40)
+    pipeline = Pipeline()
+    stored: dict[Window, Held] = {}
+
+    def flush() -> None:
+        pipeline.tell()
+        for window, held in pipeline.merge.changes(0).items():
+            assert held is not None
+            stored[window] = held
+
+    pipeline.folds[0].fold(records(happened[:cut]))
+    flush()
+    pipeline.merge = Merge.restore(0, 3_600_000, stored, 0)
+    pipeline.folds[0].fold(records(happened[cut:], first_offset=cut))
+    flush()
+    pipeline.tell(wall_ms=10**9)
+    check(pipeline, happened)
+
+
+def test_what_no_one_can_change_any_more_is_dropped_with_a_tombstone() -> None:
+    pipeline = Pipeline()
+    pipeline.folds[0].fold(records([event("s1", 0)]))
+    pipeline.tell()
+    pipeline.merge.changes(0)
+    pipeline.folds[0].fold(records([event("s1", 2 * 86_400)], first_offset=1))
+    pipeline.tell()
+    dropped = {window for window, held in pipeline.merge.changes(60_000).items() if held is None}
+    pane = Window("student:s1", "pane", NOON_MS // PANE_MS)
+    assert pane in dropped, "a student has one source partition"
+    shared = Window("course:py101", "pane", NOON_MS // PANE_MS)
+    assert shared not in dropped, "another partition may lag behind and still speak of it"
+    assert shared in pipeline.merge.changes(3 * 3_600_000)
+
+
+@pytest.mark.parametrize("metric", list(Metric))
+def test_every_metric_has_a_window_of_whole_panes(metric: Metric) -> None:
+    assert WINDOW_S[metric] * 1000 % PANE_MS == 0

@@ -1,0 +1,49 @@
+"""The names of everything in Redis, with how long it lives. Braces put a scope's keys into one hash slot."""
+
+from datetime import date
+
+PREFIX = "classpulse"
+
+NOW_TTL_S = 26 * 3600  # a scope quiet for more than a day leaves Redis; history still has it
+DAY_TTL_S = 15 * 86_400  # two weeks of daily counts
+STREAM_MAX_LEN = 1_000  # updates of a scope kept for viewers who come back: at 10 a second, 100 s
+WORKER_TTL_S = 10  # five missed heartbeats
+HEARTBEAT_S = 2.0
+
+
+def now(scope: str) -> str:
+    """Hash: `MetricPoint.field` → the newest window's MetricPoint as JSON."""
+    return f"{PREFIX}:{{{scope}}}:now"
+
+
+def day(scope: str, day_: date) -> str:
+    """Hash: `MetricPoint.field` → that UTC day's MetricPoint as JSON."""
+    return f"{PREFIX}:{{{scope}}}:day:{day_.isoformat()}"
+
+
+def head(scope: str) -> str:
+    """Hash: `epoch` (text, new whenever the scope starts anew) and `offset` (of the last update published)."""
+    return f"{PREFIX}:{{{scope}}}:head"
+
+
+def stream(scope: str) -> str:
+    """Stream: id `<offset>-0`, field `frame` → the update frame as it was published."""
+    return f"{PREFIX}:{{{scope}}}:stream"
+
+
+def live(scope: str) -> str:
+    """Pub/sub channel: update frames (`wire.frames.Update`), one message an update."""
+    return f"{PREFIX}:{{{scope}}}:live"
+
+
+def seen(scope_kind: str) -> str:
+    """Sorted set: scope id → `as_of_ms` of its newest value. Who is there, on the roster or not."""
+    return f"{PREFIX}:seen:{scope_kind}"
+
+
+def worker(worker_id: str) -> str:
+    """String with WORKER_TTL_S: `wire.workers.Heartbeat` as JSON."""
+    return f"{PREFIX}:worker:{worker_id}"
+
+
+WORKERS = f"{PREFIX}:worker:*"  # the pattern that finds every worker's key

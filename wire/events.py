@@ -1,0 +1,77 @@
+"""What happened: one activity of one student, and its bytes in the topic `activity`.
+
+Evolution: unknown fields are ignored, a new field has a default, no field changes its meaning. `tests/golden/` holds
+the bytes of every version, and they go on decoding.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class Kind(StrEnum):
+    """The bounded vocabulary of activity. A producer's own verbs are mapped to it at its adapter."""
+
+    SESSION_STARTED = "session_started"  # logged in, opened the workspace
+    SESSION_ENDED = "session_ended"  # logged out or timed out; closes an open help request
+    PAGE_VIEWED = "page_viewed"
+    RESOURCE_DOWNLOADED = "resource_downloaded"
+    VIDEO_LOADED = "video_loaded"  # the player is ready
+    VIDEO_PLAYED = "video_played"
+    VIDEO_PAUSED = "video_paused"
+    VIDEO_SEEKED = "video_seeked"
+    VIDEO_COMPLETED = "video_completed"  # watched to the end
+    VIDEO_CLOSED = "video_closed"  # the player was left
+    CONTENT_INTERACTED = "content_interacted"  # any other control of a piece of content
+    CELL_EXECUTED = "cell_executed"  # a notebook cell; `success` says how it went
+    CODE_RUN = "code_run"  # a program or its tests; `success` says how it went
+    TASK_STARTED = "task_started"
+    TASK_COMPLETED = "task_completed"
+    ANSWER_SUBMITTED = "answer_submitted"  # `score` and `success` where it was marked
+    HINT_REQUESTED = "hint_requested"
+    HELP_REQUESTED = "help_requested"  # asks for a person; open until resolved
+    HELP_RESOLVED = "help_resolved"
+    MESSAGE_POSTED = "message_posted"
+    OTHER = "other"  # a verb no adapter knows
+
+
+# NUL and other control characters have no place in an id: they end up in keys, paths and line protocol.
+# A lone surrogate cannot be written as UTF-8, and msgspec refuses it when it decodes.
+_PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+_PRINTABLE_NO_SLASH = r"^[^\x00-\x1f\x7f/]+$"
+ID_MAX = 128  # characters; xAPI actor and activity ids are up to about 100
+
+Id = Annotated[str, Meta(min_length=1, max_length=ID_MAX, pattern=_PRINTABLE)]
+TeamId = Annotated[str, Meta(min_length=1, max_length=ID_MAX, pattern=_PRINTABLE_NO_SLASH)]
+Score = Annotated[float, Meta(ge=0, le=1)]
+DurationS = Annotated[float, Meta(ge=0, le=86_400)]
+
+
+class ActivityEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """One event as it lies in Kafka, keyed by `student_id`. Times are epoch milliseconds, UTC."""
+
+    event_id: Id  # a UUID of the producer's, else made at the door; the same id counts once
+    student_id: Id
+    course_id: Id
+    kind: Kind
+    occurred_at_ms: int  # by the producer's clock: event time
+    received_at_ms: int  # by the gateway's clock
+    source: Id  # the producer's name, from its API key
+    team_id: TeamId | None = None
+    task_id: Id | None = None
+    score: Score | None = None
+    success: bool | None = None  # None: not something that can fail
+    duration_s: DurationS | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(ActivityEvent)
+
+encode = _encoder.encode
+
+
+def decode(data: bytes) -> ActivityEvent:
+    """Raises msgspec.DecodeError (not JSON) or msgspec.ValidationError (names field and reason)."""
+    return _decoder.decode(data)

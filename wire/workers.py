@@ -1,0 +1,29 @@
+"""How a worker says that it lives: written to Redis every HEARTBEAT_S under `channels.worker`."""
+
+import msgspec
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    worker_id: str
+    app: str  # aggregate, live, history
+    version: str
+    pid: int
+    web_port: int  # serves /livez, /readyz and /metrics
+    started_at_ms: int
+    sent_at_ms: int
+    partitions: dict[str, list[int]]  # topic → partitions it holds
+    events_handled: int  # records since it started
+    last_progress_ms: int | None  # when it last finished a record; None: never
+    lag_records: int  # records fetched by nobody yet, over its partitions
+    loop_lag_ms: float  # how late its event loop woke last
+    ready: bool
+    reason: str  # why it is not ready; "" when it is
+
+
+encode = msgspec.json.Encoder().encode
+_decoder = msgspec.json.Decoder(Heartbeat)
+
+
+def decode(data: bytes | str) -> Heartbeat:
+    """Raises msgspec.DecodeError or msgspec.ValidationError."""
+    return _decoder.decode(data)
