@@ -1,22 +1,46 @@
 """`classpulse`: every command of the house. A command's module is imported when it is called, so --help stays quick."""
 
+import sys
 from importlib import import_module
 
-import click
 import typer
-import typer.main
 
-# command → (module, attribute): a Typer app (a group of commands) or a plain function (one command)
+# command → where it is, and what --help says of it
 COMMANDS = {
-    "up": ("cli.up", "up"),
-    "down": ("cli.up", "down"),
-    "status": ("cli.up", "status"),
-    "logs": ("cli.up", "logs"),
-    "doctor": ("cli.doctor", "doctor"),
-    "demo": ("cli.demo", "app"),
-    "replay": ("cli.replay", "replay"),
-    "roster": ("cli.roster", "app"),
-    "keys": ("cli.keys", "app"),
-    "topics": ("cli.topics", "app"),
-    "db": ("cli.db", "app"),
+    "up": ("cli.up:up", "Start everything, with the demo classroom, and print the dashboard's address."),
+    "down": ("cli.up:down", "Stop what `up` started."),
+    "status": ("cli.up:status", "What runs, where, and how it is."),
+    "logs": ("cli.up:logs", "The last lines of a process's log, or of all."),
+    "doctor": ("cli.doctor:doctor", "Look at this machine and say what to mend."),
+    "topics": ("cli.topics:app", "How the broker's topics differ from topics.yaml, and mend it."),
+    "db": ("cli.db:app", "The PostgreSQL schema."),
+    "keys": ("cli.keys:app", "API keys of event producers."),
+    "roster": ("cli.roster:app", "Students, courses and teams."),
+    "demo": ("cli.demo:app", "The simulated classroom: an ordinary producer of events."),
+    "replay": ("cli.replay:replay", "Send a real export of xAPI statements through the door."),
 }
+
+
+def app() -> None:
+    """The console script: `classpulse COMMAND ...`, else the list of commands."""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name not in COMMANDS:
+        print(_help(), file=sys.stdout if name in ("-h", "--help") else sys.stderr)
+        raise SystemExit(0 if name in ("-h", "--help") else f"\nclasspulse: there is no command {name!r}")
+    module, attribute = COMMANDS[name][0].split(":")
+    command = getattr(import_module(module), attribute)
+    if not isinstance(command, typer.Typer):
+        only = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        only.command()(command)
+        command = only
+    command(args=arguments, prog_name=f"classpulse {name}")
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {about}" for name, (_, about) in COMMANDS.items()]
+    return "\n".join(["Usage: classpulse COMMAND [OPTIONS]      (classpulse COMMAND --help says more)", "", *lines])
+
+
+if __name__ == "__main__":
+    app()

@@ -19,7 +19,12 @@ EXIT_DIFFERS = 1
 EXIT_REFUSED = 2
 EXIT_FAILED = 3  # topics.yaml cannot be used, or the broker is away or did not do as asked
 
-app = typer.Typer(help="The topics of topics.yaml, and how a broker differs from them.", no_args_is_help=True)
+app = typer.Typer(
+    help="The topics of topics.yaml, and how a broker differs from them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 
 def _addresses(value: str) -> str:
@@ -95,6 +100,10 @@ def _run(work: Callable[[Broker, dict[str, Topic]], Awaitable[int]], kafka: str,
 
     try:
         wanted = topics.load(file)
+        if topics.APPLIED not in wanted:
+            raise TopicsError(
+                f"{file.name}: topic {topics.APPLIED!r} is missing: `apply` writes down there what it made"
+            )
     except OSError as error:
         _complain(f"{file} cannot be read: {error.strerror or error}")
         raise typer.Exit(EXIT_FAILED) from None

@@ -38,9 +38,10 @@ class Kind(StrEnum):
 
 
 # NUL and other control characters have no place in an id: they end up in keys, paths and line protocol.
-# A lone surrogate cannot be written as UTF-8, and msgspec refuses it when it decodes.
-_PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
-_PRINTABLE_NO_SLASH = r"^[^\x00-\x1f\x7f/]+$"
+# A lone surrogate cannot be written as UTF-8, and msgspec refuses it when it decodes. A backslash may not be the last
+# character: InfluxDB's line protocol cannot write such a tag. `\Z`, because `$` lets a newline through at the end.
+_PRINTABLE = r"^[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\\]\Z"
+_PRINTABLE_NO_SLASH = r"^[^\x00-\x1f\x7f/]*[^\x00-\x1f\x7f/\\]\Z"
 ID_MAX = 128  # characters; xAPI actor and activity ids are up to about 100
 
 Id = Annotated[str, Meta(min_length=1, max_length=ID_MAX, pattern=_PRINTABLE)]

@@ -11,11 +11,12 @@ from wire.metrics import MetricPoint
 
 TABLE = "history_points"  # scope, metric, label, start_ms (the primary key), window_s, value, n, as_of_ms
 
-_TAG_SPECIAL = re.compile(r"([,= \\])")
+_TAG_SPECIAL = re.compile(r"([,= ])")
 
 
 def _tag(value: str) -> str:
-    # A trailing backslash would swallow the separator behind it, so backslashes are doubled as well.
+    # influxd keeps a doubled backslash as two, so backslashes stay as they are; `wire.events` lets none end an id,
+    # where it would swallow the separator behind it.
     return _TAG_SPECIAL.sub(r"\\\1", value)
 
 
