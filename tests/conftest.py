@@ -1,0 +1,124 @@
+"""Real servers for every test that wants one: started once a session, when the first test asks, stopped at its end.
+
+Tests share a server, so each takes what is its own: a fresh database, an empty Redis database, a fresh bucket, topics
+or ids nobody else uses. A test that stops or kills a server starts one of its own (`own_kafka`, or the classes of
+`stack`), never these.
+"""
+
+import itertools
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import redis
+
+from stack import influx as influxd
+from stack.influx import Influx
+from stack.kafka import Kafka
+from stack.postgres import Postgres
+from stack.valkey import Valkey
+
+PROJECT = Path(__file__).parent.parent
+
+_REDIS_DATABASES = itertools.cycle(range(1, 16))
+
+
+class Bucket(NamedTuple):
+    url: str
+    token: str
+    org: str
+    name: str
+
+
+@pytest.fixture(scope="session")
+def cache_dir() -> Path:
+    """Downloaded and unpacked parts, shared with `classpulse up` and between sessions."""
+    return Path(os.environ.get("CLASSPULSE_CACHE") or PROJECT / ".classpulse" / "cache").absolute()
+
+
+@pytest.fixture(scope="session")
+def servers_dir() -> Iterator[Path]:
+    """The homes of this session's servers. Not below pytest's own folder, which only its owner may enter: as root,
+    PostgreSQL runs as somebody else."""
+    folder = Path(tempfile.mkdtemp(prefix="classpulse-tests-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def kafka(servers_dir: Path, cache_dir: Path) -> Iterator[Kafka]:
+    """Apache Kafka; no topics yet, and none made by themselves."""
+    server = Kafka(servers_dir / "kafka", cache=cache_dir, quick=True)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_kafka(servers_dir: Path, cache_dir: Path) -> Iterator[Kafka]:
+    """A broker of this test's own, without topics (1 to 2 s): to be killed, or for names that must be fresh."""
+    server = Kafka(servers_dir / f"kafka-{uuid.uuid4().hex[:8]}", cache=cache_dir, quick=True)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(server.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(servers_dir: Path, cache_dir: Path) -> Iterator[Postgres]:
+    server = Postgres(servers_dir / "postgres", cache=cache_dir, durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """An empty database of this test's own, dropped after it."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    postgres.create_database(name)
+    yield postgres.url_of(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def valkey(servers_dir: Path, cache_dir: Path) -> Iterator[Valkey]:
+    server = Valkey(servers_dir / "valkey", cache=cache_dir)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(valkey: Valkey) -> str:
+    """An empty database. Pub/sub knows no databases: channels are everybody's."""
+    url = f"redis://{valkey.address}/{next(_REDIS_DATABASES)}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture(scope="session")
+def influx(servers_dir: Path, cache_dir: Path) -> Iterator[Influx]:
+    """Skips, saying why, where no influxd is to be had."""
+    program, reason = influxd.find(cache_dir, os.environ, PROJECT)
+    if program is None:
+        pytest.skip(reason)
+    server = Influx(servers_dir / "influxd", program=program, cache=cache_dir)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def influx_bucket(influx: Influx) -> Bucket:
+    """A bucket of this test's own, without retention."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    influx.create_bucket(name)
+    return Bucket(influx.url, influx.token, influx.org, name)
