@@ -75,6 +75,10 @@ class Worker:
         """Whether the partition is still ours: what was fetched before a rebalance is its new owner's to handle."""
         return tp in self.app.consumer.assignment()
 
+    def partitions(self, topic: str) -> list[int]:
+        """The partitions of a topic that are ours now."""
+        return sorted(tp.partition for tp in self.app.consumer.assignment() if tp.topic == topic)
+
     @contextmanager
     def batch(self, topic: str, records: int) -> Iterator[None]:
         """Around everything an agent does with a batch: counts and times it, and ends the process where it fails.
@@ -100,7 +104,7 @@ class StateTable(Generic[State]):
     but after a recovery."""
 
     def __init__(self, app: faust.App, name: str, of: type[State]) -> None:
-        self._table = app.Table(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+        self._table = app.Table(name, key_type=bytes, value_type=bytes)
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(of).decode
 
@@ -179,5 +183,6 @@ def _logging(settings: WorkerSettings) -> dict[str, Any]:
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": settings.log_level},
-        "loggers": {"aiokafka": {"level": logging.WARNING}},
+        # Faust says "buffer full" where it merely holds a sender back, which is what its buffer is for.
+        "loggers": {"aiokafka": {"level": "WARNING"}, "faust.transport.producer": {"level": "ERROR"}},
     }

@@ -112,9 +112,14 @@ class Merging:
 
     async def slide(self) -> None:
         """Tells what the passing of time has changed. Called every SLIDE_S."""
-        if self._merges and not self._worker.app.rebalancing:
-            with self._worker.batch(topics.PARTIALS, 0):
-                await self._flush(int(time.time() * 1000))
+        if self._worker.pulse.not_ready():
+            return
+        with self._worker.batch(topics.PARTIALS, 0):
+            wall_ms = int(time.time() * 1000)
+            for partition in self._worker.partitions(topics.PARTIALS):
+                if partition not in self._merges:  # after a restart in an empty room nothing else would
+                    self._restore(partition, wall_ms)
+            await self._flush(wall_ms)
 
     async def _flush(self, wall_ms: int) -> None:
         async with self._lock:

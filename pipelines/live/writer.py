@@ -1,0 +1,68 @@
+"""Metric points into Redis, under the names and in the shapes of `wire.channels`."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import redis.asyncio as redis
+
+from wire import channels, metrics
+from wire.metrics import Metric, ScopeUpdate
+from wire.scopes import Scope
+
+TIMEOUT_S = 5.0
+
+
+class LiveWriter:
+    """Idempotent, and in any order: an older window or an older view of the same window never overwrites a newer."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis = redis.from_url(redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+        self._script = self._redis.register_script((Path(__file__).parent / "update.lua").read_text())
+
+    async def write(self, updates: Sequence[ScopeUpdate]) -> int:
+        """Returns the points written. Raises redis.RedisError or OSError, with any part of the updates applied; each
+        is applied whole or not at all, so the call is simply made again."""
+        seen: dict[str, dict[str, int]] = {}
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for update in updates:
+                keys, arguments = _call(update)
+                await self._script(keys=keys, args=arguments, client=pipeline)
+                happened = [point.as_of_ms for point in update.points if point.metric is Metric.EVENTS_BY_KIND]
+                if happened:  # not merely time passing
+                    scope = Scope.parse(update.scope)
+                    seen.setdefault(channels.seen(scope.kind), {})[scope.id] = max(happened)
+            for key, members in seen.items():
+                pipeline.zadd(key, members, gt=True)
+            await pipeline.execute()
+        return sum(len(update.points) for update in updates)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+
+def _call(update: ScopeUpdate) -> tuple[list[str], list[Any]]:
+    """KEYS and ARGV of update.lua."""
+    scope = update.scope
+    keys = [channels.now(scope), channels.head(scope), channels.stream(scope)]
+    arguments: list[Any] = [
+        secrets.token_hex(8),
+        channels.NOW_TTL_S,
+        channels.DAY_TTL_S,
+        channels.STREAM_MAX_LEN,
+        channels.live(scope),
+        msgspec.json.encode(scope),
+    ]
+    for point in update.points:
+        homes = [1]
+        if point.metric is Metric.EVENTS_BY_KIND:
+            day = channels.day(scope, datetime.fromtimestamp(point.start_ms / 1000, UTC).date())
+            if day not in keys:
+                keys.append(day)
+            homes.append(keys.index(day) + 1)
+        for number in homes:
+            arguments += [number, point.field, point.start_ms, point.as_of_ms, metrics.encode(point)]
+    return keys, arguments

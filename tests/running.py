@@ -1,0 +1,128 @@
+"""A whole stack of its own for a test: `classpulse up --empty --detach` in a folder of its own, and how to ask it."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from wire import topics as topics_
+
+T = TypeVar("T")
+
+PROJECT = Path(__file__).parent.parent
+# One factor for slow machines: every deadline of every test is multiplied by it.
+PATIENCE = float(os.environ.get("CLASSPULSE_TEST_PATIENCE", "1"))
+
+CONSUMED = {"aggregate": ("activity", "partials"), "live": ("metrics",), "history": ("metrics",)}
+
+
+async def eventually(check: Callable[[], Awaitable[T]], within_s: float, what: str) -> T:
+    """The first truthy answer of `check`; fails with its last answer after `within_s`."""
+    deadline = time.monotonic() + within_s * PATIENCE
+    while not (answer := await check()):
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what}; last answer: {answer!r}"
+        await asyncio.sleep(0.1)
+    return answer
+
+
+@dataclass
+class RunningStack:
+    home: Path
+
+    def run(self, *arguments: str, timeout_s: float = 60) -> str:
+        """A classpulse command in this stack's home; its output. Fails with what it said."""
+        cache = os.environ.get("CLASSPULSE_CACHE", str(PROJECT / ".classpulse" / "cache"))
+        done = subprocess.run(
+            [sys.executable, "-m", "cli.main", *arguments],
+            cwd=PROJECT,
+            env={**os.environ, "CLASSPULSE_HOME": str(self.home), "CLASSPULSE_CACHE": cache},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s * PATIENCE,
+        )
+        assert done.returncode == 0, f"classpulse {' '.join(arguments)}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stdout
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return dict(json.loads(self.run("status", "--json")))
+
+    def service(self, name: str) -> dict[str, Any]:
+        return next(service for service in self.status["services"] if service["name"] == name)
+
+    def environment(self, name: str) -> str:
+        return str(self.status["environment"][name])
+
+    @property
+    def dashboard(self) -> str:
+        return str(self.status["dashboard"]).rstrip("/")
+
+    @property
+    def door(self) -> str:
+        return f"{self.dashboard}/api/v1/events"
+
+    @property
+    def key_file(self) -> Path:
+        return Path(self.status["demo_key_file"])
+
+    @property
+    def api_key(self) -> str:
+        return self.key_file.read_text().strip()
+
+    def kill(self, name: str) -> int:
+        """SIGKILL to one service; its pid. The stack starts it again."""
+        pid = int(self.service(name)["pid"])
+        psutil.Process(pid).kill()
+        return pid
+
+    async def restart_gateway(self) -> None:
+        """Kills the gateway and waits until the stack has started another."""
+        killed = self.kill("gateway")
+
+        async def back() -> bool:
+            gateway = self.service("gateway")
+            return gateway["pid"] not in (killed, None) and gateway["state"] == "ready"
+
+        await eventually(back, 60, "the gateway is started again")
+
+    def down(self) -> None:
+        self.run("down")
+
+    async def drained(self, within_s: float = 120) -> None:
+        """Returns when every consumer group has committed the end of every topic it reads."""
+        bootstrap = self.environment("CLASSPULSE_KAFKA")
+        consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        await consumer.start()
+        await admin.start()
+
+        async def lag() -> int:
+            """Records not committed by the group that reads them."""
+            total = 0
+            for group, topics in CONSUMED.items():
+                committed = await admin.list_consumer_group_offsets(group)
+                for topic in topics:
+                    partitions = [TopicPartition(topic, p) for p in range(topics_.load()[topic].partitions)]
+                    ends = await consumer.end_offsets(partitions)
+                    total += sum(end - (committed[tp].offset if tp in committed else 0) for tp, end in ends.items())
+            return total
+
+        async def empty() -> bool:
+            # Three times: what one group commits may be another's next record.
+            return [await lag() for _ in range(3)] == [0, 0, 0]
+
+        try:
+            await eventually(empty, within_s, "every group has read everything")
+        finally:
+            await admin.close()
+            await consumer.stop()
