@@ -1,0 +1,1 @@
+"""Our own event producers. They know the door's address and nothing else of the house."""
