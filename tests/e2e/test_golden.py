@@ -1,0 +1,98 @@
+"""Real activity through every real component: 22,000 xAPI statements of a MOOC, posted through the HTTP door, twice.
+
+The truth is counted here from the file, by code that shares nothing with the project.
+"""
+
+import csv
+import gzip
+import io
+import json
+import urllib.request
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import redis.asyncio as redis
+from running import PROJECT, RunningStack
+
+STATEMENTS = PROJECT.parent / "shared" / "data" / "fun-mooc" / "statements.json.gz"
+
+KIND_OF_VERB = {
+    "https://w3id.org/xapi/video/verbs/played": "video_played",
+    "https://w3id.org/xapi/video/verbs/paused": "video_paused",
+    "https://w3id.org/xapi/video/verbs/seeked": "video_seeked",
+    "http://adlnet.gov/expapi/verbs/interacted": "content_interacted",
+    "http://adlnet.gov/expapi/verbs/initialized": "video_loaded",
+    "http://adlnet.gov/expapi/verbs/completed": "video_completed",
+    "http://adlnet.gov/expapi/verbs/terminated": "video_closed",
+    "http://id.tincanapi.com/verb/downloaded": "resource_downloaded",
+}
+
+Counts = Counter[tuple[str, str, str]]  # (scope, UTC day, kind) → events
+
+
+def truth(path: Path) -> Counts:
+    """Counts per student and per course."""
+    counts: Counts = Counter()
+    with gzip.open(path, "rt") as lines:
+        for line in lines:
+            statement = json.loads(line)
+            day = datetime.fromisoformat(statement["timestamp"]).astimezone(UTC).date().isoformat()
+            kind = KIND_OF_VERB[statement["verb"]["id"]]
+            course = statement["context"]["contextActivities"]["parent"][0]["id"]
+            counts[f"student:{statement['actor']['account']['name']}", day, kind] += 1
+            counts[f"course:{course}", day, kind] += 1
+    return counts
+
+
+def in_influx(stack: RunningStack) -> Counts:
+    """Every daily count, asked with a query of our own."""
+    bucket = stack.environment("CLASSPULSE_INFLUX_BUCKET")
+    flux = f"""from(bucket: "{bucket}") |> range(start: 2021-01-01T00:00:00Z, stop: 2022-01-01T00:00:00Z)
+        |> filter(fn: (r) => r._measurement == "events_by_kind" and r._field == "value") |> group()
+        |> keep(columns: ["_time", "_value", "scope", "label"])"""
+    request = urllib.request.Request(
+        f"{stack.environment('CLASSPULSE_INFLUX_URL')}/api/v2/query?org={stack.environment('CLASSPULSE_INFLUX_ORG')}",
+        data=flux.encode(),
+        headers={
+            "Authorization": f"Token {stack.environment('CLASSPULSE_INFLUX_TOKEN')}",
+            "Content-Type": "application/vnd.flux",
+            "Accept": "application/csv",
+        },
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        rows = csv.DictReader(io.StringIO(answer.read().decode().strip()))
+        return Counter({(row["scope"], row["_time"][:10], row["label"]): int(float(row["_value"])) for row in rows})
+
+
+async def in_redis(stack: RunningStack) -> Counts:
+    """Every daily count, read from the keys as they lie there."""
+    counts: Counts = Counter()
+    async with redis.from_url(stack.environment("CLASSPULSE_REDIS_URL"), decode_responses=True) as client:
+        async for key in client.scan_iter(match="classpulse:{*}:day:*", count=1000):
+            scope, _, day = key.removeprefix("classpulse:{").rpartition("}:day:")
+            for field, point in (await client.hgetall(key)).items():
+                counts[scope, day, str(field).removeprefix("events_by_kind:")] = int(json.loads(point)["value"])
+    return counts
+
+
+@pytest.mark.timeout(600)
+async def test_counts_per_verb_day_and_student_are_exact_and_stay_so_when_the_file_is_sent_again(
+    running_stack: RunningStack,
+) -> None:
+    if not STATEMENTS.exists():
+        pytest.skip("the statements are not part of the project; they are expected in ../shared/data")
+    expected = truth(STATEMENTS)
+    assert sum(number for (scope, _, _), number in expected.items() if scope.startswith("student:")) == 22_000
+    influx = running_stack.environment("CLASSPULSE_INFLUX_URL")
+
+    for _ in range(2):
+        running_stack.run(
+            "replay", str(STATEMENTS), "--url", running_stack.dashboard, "--key-file", str(running_stack.key_file),
+            timeout_s=240,
+        )  # fmt: skip
+        await running_stack.drained(within_s=240)
+        assert await in_redis(running_stack) == expected
+        if influx:
+            assert in_influx(running_stack) == expected
