@@ -1,0 +1,80 @@
+# Two commands do everything: `make up` and `make test`. A fresh machine needs Python 3.11 or newer and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+PAGE := gateway/static/index.html
+PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' 2>/dev/null)
+
+export PYTHONDONTWRITEBYTECODE = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs doctor test check format page lock clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(VENV)/run.stamp $(PAGE) ## install, start everything and the demo classroom, print the dashboard's address
+	@$(BIN)/classpulse up $(ARGS)
+
+down: $(VENV)/run.stamp ## stop what `make up` started
+	@$(BIN)/classpulse down
+
+status: $(VENV)/run.stamp ## what runs, where, and how it is
+	@$(BIN)/classpulse status
+
+logs: $(VENV)/run.stamp ## the last lines of every process
+	@$(BIN)/classpulse logs
+
+doctor: $(VENV)/run.stamp ## look at this machine and say what to mend
+	@$(BIN)/classpulse doctor
+
+test: $(VENV)/dev.stamp $(PAGE) ## install, then run every test against real servers; ARGS go to pytest
+	@$(BIN)/python tests/e2e/browser.py
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/dev.stamp $(PAGE) ## formatting, lint, types, import arrows, the page's types and tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/npm --prefix web run check
+	$(BIN)/npm --prefix web test
+
+format: $(VENV)/dev.stamp ## write the code as ruff would
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+page: $(PAGE) ## build the dashboard into gateway/static
+
+lock: ## renew requirements/*.txt from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml requirements/build.in --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header -q -o requirements/run.txt
+	uv pip compile pyproject.toml requirements/build.in --group dev -c requirements/run.txt --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/dev.txt
+
+clean: ## remove what was installed and built; the data in .classpulse stays
+	rm -rf $(VENV) web/node_modules gateway/static
+
+# The development set holds the running set, pin for pin, so a machine with the one has the other.
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml
+	@echo "Installing what the tests need (pinned, with hashes) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install -q --require-hashes -r requirements/dev.txt
+	@$(PIP) install -q --no-deps --no-build-isolation -e .
+	@touch $(VENV)/dev.stamp $(VENV)/run.stamp
+
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else 0'
+	@echo "Installing (pinned, with hashes) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install -q --progress-bar off --require-hashes -r requirements/run.txt
+	@$(PIP) install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(PAGE): $(PAGE_SOURCES) | $(VENV)/run.stamp
+	@echo "Building the page ..."
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix web ci --silent --no-audit --no-fund
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix web run --silent build
+	@touch $@
