@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# npm runs the first node of the PATH, which may be an older one of the machine's.
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix web
 PAGE := gateway/static/index.html
 PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' 2>/dev/null)
 
@@ -39,8 +41,8 @@ check: $(VENV)/dev.stamp $(PAGE) ## formatting, lint, types, import arrows, the 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/npm --prefix web run check
-	$(BIN)/npm --prefix web test
+	@$(NPM) run check
+	@$(NPM) test
 
 format: $(VENV)/dev.stamp ## write the code as ruff would
 	$(BIN)/ruff format .
@@ -75,6 +77,6 @@ $(VENV)/run.stamp: requirements/run.txt pyproject.toml
 
 $(PAGE): $(PAGE_SOURCES) | $(VENV)/run.stamp
 	@echo "Building the page ..."
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix web ci --silent --no-audit --no-fund
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix web run --silent build
+	@$(NPM) ci --loglevel error --no-audit --no-fund
+	@$(NPM) run --silent build
 	@touch $@

@@ -1,0 +1,136 @@
+/** The gateway's read API: each call has a timeout, and its answer is checked. */
+
+import { list, number, object, ShapeError, text, time, type Json, type Point } from "./frames.ts";
+
+const TIMEOUT_MS = 8_000; // the gateway itself answers 503 well before
+
+export interface Course {
+  readonly scope: string;
+  readonly courseId: string;
+  readonly name: string;
+  readonly onRoster: boolean;
+  readonly students: number;
+  readonly values: ReadonlyMap<string, Point>;
+}
+
+export interface Team extends Course {
+  readonly teamId: string;
+}
+
+export interface Student {
+  readonly scope: string;
+  readonly studentId: string;
+  readonly name: string;
+  readonly onRoster: boolean;
+  readonly enrolments: readonly { readonly courseId: string; readonly teamId: string | null }[];
+  readonly active: boolean;
+  readonly waiting: boolean;
+  readonly lastSeenMs: number | null;
+  readonly values: ReadonlyMap<string, Point>;
+}
+
+export interface Overview {
+  readonly asOfMs: number;
+  readonly courses: readonly Course[];
+  readonly teams: readonly Team[];
+  readonly students: readonly Student[];
+  readonly truncated: boolean;
+}
+
+export interface HistoryPoint {
+  readonly endMs: number;
+  readonly value: number;
+}
+
+/** Throws on a refusal, a timeout, a network fault or an answer of the wrong shape. */
+export async function overview(): Promise<Overview> {
+  return overviewOf(await get("api/v1/dashboard/overview", {}));
+}
+
+/** Events per minute of the windows that end within [from, to], sorted by time. Throws as `overview` does. */
+export async function eventsPerMinute(scope: string, fromMs: number, toMs: number): Promise<HistoryPoint[]> {
+  const path = `api/v1/history/${scope.split("/").map(encodeURIComponent).join("/")}`;
+  const [from, to] = [new Date(fromMs).toISOString(), new Date(toMs).toISOString()];
+  const answer = object(await get(path, { metric: "events_per_minute", from, to }), "history");
+  return list(answer.points, "points").map((item) => {
+    const point = object(item, "point");
+    return { endMs: time(point.end, "end"), value: number(point.value, "value") };
+  });
+}
+
+async function get(path: string, parameters: Record<string, string>): Promise<unknown> {
+  const url = new URL(path, document.baseURI);
+  url.search = new URLSearchParams(parameters).toString();
+  const answer = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), cache: "no-store" });
+  if (!answer.ok) throw new Error(`${path}: ${answer.status} ${answer.statusText}`);
+  return answer.json();
+}
+
+/** Pure. Throws ShapeError. */
+export function overviewOf(answer: unknown): Overview {
+  const body = object(answer, "overview");
+  return {
+    asOfMs: time(body.as_of, "as_of"),
+    courses: list(body.courses, "courses").map((item) => course(object(item, "course"))),
+    teams: list(body.teams, "teams").map((item) => {
+      const team = object(item, "team");
+      return { ...course(team), teamId: text(team.team_id, "team_id") };
+    }),
+    students: list(body.students, "students").map((item) => student(object(item, "student"))),
+    truncated: body.truncated === true,
+  };
+}
+
+function course(item: Json): Course {
+  return {
+    scope: text(item.scope, "scope"),
+    courseId: text(item.course_id, "course_id"),
+    name: nameOf(item, "team_id" in item ? "team_id" : "course_id"),
+    onRoster: item.on_roster === true,
+    students: number(item.students, "students"),
+    values: values(item.values),
+  };
+}
+
+function student(item: Json): Student {
+  return {
+    scope: text(item.scope, "scope"),
+    studentId: text(item.student_id, "student_id"),
+    name: nameOf(item, "student_id"),
+    onRoster: item.on_roster === true,
+    enrolments: list(item.enrolments, "enrolments").map((each) => {
+      const enrolment = object(each, "enrolment");
+      const team = enrolment.team_id;
+      return { courseId: text(enrolment.course_id, "course_id"), teamId: typeof team === "string" ? team : null };
+    }),
+    active: item.active === true,
+    waiting: item.waiting === true,
+    lastSeenMs: typeof item.last_seen === "string" ? time(item.last_seen, "last_seen") : null,
+    values: values(item.values),
+  };
+}
+
+/** Who is not on the roster has no name, only an id. */
+function nameOf(item: Json, id: string): string {
+  return typeof item.name === "string" && item.name !== "" ? item.name : text(item[id], id);
+}
+
+function values(item: unknown): Map<string, Point> {
+  const held = new Map<string, Point>();
+  for (const [metric, each] of Object.entries(object(item, "values"))) {
+    if (each === null) continue;
+    const value = object(each, metric);
+    const windowS = number(value.window_s, "window_s");
+    if (windowS <= 0) throw new ShapeError(`window_s of ${metric} is ${windowS}`);
+    held.set(metric, {
+      metric,
+      label: "",
+      value: number(value.value, "value"),
+      n: number(value.n, "n"),
+      windowS,
+      startMs: time(value.start, "start"),
+      asOfMs: time(value.as_of, "as_of"),
+    });
+  }
+  return held;
+}

@@ -1,0 +1,202 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { overviewOf, type Overview } from "../src/api.ts";
+import type { Frame, Point } from "../src/frames.ts";
+import { GapError, groups, presence, SCOPES_MAX, State, strays, totals } from "../src/state.ts";
+
+const COURSE = "course:py101";
+
+function point(value: number, { startMs = 0, asOfMs = 1_000, metric = "events_per_minute" } = {}): Point {
+  return { metric, label: "", value, n: value, windowS: 60, startMs, asOfMs };
+}
+
+function snapshot(offset: number, values: Point[], epoch = "e", scope = COURSE): Frame {
+  return { type: "snapshot", scope, epoch, offset, values };
+}
+
+function update(offset: number, values: Point[], { epoch = "e", skipped = 0 } = {}): Frame {
+  return { type: "update", scope: COURSE, epoch, offset, skipped, values };
+}
+
+function value(item: number, asOf = "2026-01-15T00:00:01Z"): object {
+  return {
+    value: item,
+    n: item,
+    window_s: 60,
+    start: "2026-01-15T00:00:00Z",
+    end: "2026-01-15T00:01:00Z",
+    as_of: asOf,
+    age_s: 1,
+  };
+}
+
+function school(): Overview {
+  const student = (id: string, more: object): object => ({
+    scope: `student:${id}`,
+    student_id: id,
+    name: id.toUpperCase(),
+    on_roster: true,
+    active: false,
+    waiting: false,
+    last_seen: null,
+    values: {},
+    enrolments: [{ course_id: "py101", team_id: "t1" }],
+    ...more,
+  });
+  return overviewOf({
+    as_of: "2026-01-15T00:00:10Z",
+    courses: [
+      {
+        scope: COURSE,
+        course_id: "py101",
+        name: "Python",
+        on_roster: true,
+        students: 3,
+        active: 1,
+        values: { events_per_minute: value(5) },
+      },
+      { scope: "course:ds201", course_id: "ds201", name: null, on_roster: false, students: 0, active: 0, values: {} },
+    ],
+    teams: [
+      {
+        scope: "team:py101/t1",
+        course_id: "py101",
+        team_id: "t1",
+        name: "Team 1",
+        on_roster: true,
+        students: 2,
+        active: 1,
+        values: {},
+      },
+    ],
+    students: [
+      student("a", {
+        active: true,
+        enrolments: [
+          { course_id: "py101", team_id: "t1" },
+          { course_id: "ds201", team_id: null },
+        ],
+      }),
+      student("b", { active: true, waiting: true, last_seen: "2026-01-15T00:00:09Z" }),
+      student("c", { enrolments: [{ course_id: "py101", team_id: null }] }),
+      student("d", { name: null, on_roster: false, enrolments: [] }),
+    ],
+  });
+}
+
+test("a snapshot, then the updates after it", () => {
+  const state = new State();
+  assert.ok(state.takeFrame(snapshot(7, [point(1)])));
+  assert.ok(state.takeFrame(update(8, [point(2, { asOfMs: 2_000 })])));
+  assert.ok(state.takeFrame(update(9, [point(1, { startMs: 10_000 })])));
+  assert.equal(state.value(COURSE, "events_per_minute")?.value, 1);
+});
+
+test("an update seen before, or from before the snapshot, changes nothing", () => {
+  const state = new State();
+  state.takeFrame(snapshot(7, [point(1)]));
+  assert.ok(!state.takeFrame(update(7, [point(99, { startMs: 10_000 })])));
+  assert.ok(!state.takeFrame(update(3, [point(99, { startMs: 10_000 })])));
+  assert.equal(state.value(COURSE, "events_per_minute")?.value, 1);
+});
+
+test("an update that skipped some covers them; one that is missing is a gap", () => {
+  const state = new State();
+  state.takeFrame(snapshot(7, []));
+  assert.ok(state.takeFrame(update(12, [point(4)], { skipped: 4 })));
+  assert.throws(() => state.takeFrame(update(14, [point(5)])), GapError);
+  assert.throws(() => state.takeFrame(update(15, [point(5)], { skipped: 1 })), GapError);
+  assert.equal(state.value(COURSE, "events_per_minute")?.value, 4);
+});
+
+test("another epoch needs a snapshot, but a scope without any value yet has none", () => {
+  const state = new State();
+  state.takeFrame(snapshot(7, []));
+  assert.throws(() => state.takeFrame(update(8, [], { epoch: "f" })), GapError);
+  state.takeFrame(snapshot(0, [], ""));
+  assert.ok(state.takeFrame(update(1, [point(1)], { epoch: "f" })));
+  assert.throws(() => state.takeFrame(update(2, [], { epoch: "e" })), GapError);
+});
+
+test("an update without a snapshot is a gap, also after the source was away", () => {
+  const state = new State();
+  assert.throws(() => state.takeFrame(update(1, [])), GapError);
+  state.takeFrame(snapshot(1, [point(3)]));
+  state.takeFrame({ type: "stale", scope: COURSE, sinceMs: 42 });
+  assert.equal(state.staleSinceMs, 42);
+  assert.equal(state.value(COURSE, "events_per_minute")?.value, 3, "what is known stays");
+  assert.throws(() => state.takeFrame(update(2, [])), GapError);
+  state.takeFrame(snapshot(5, [point(6)]));
+  assert.equal(state.staleSinceMs, null);
+});
+
+test("a snapshot replaces everything, even by older values: Redis may have started anew", () => {
+  const state = new State();
+  state.takeFrame(snapshot(7, [point(9, { startMs: 90_000 }), point(2, { metric: "active_students" })]));
+  state.takeFrame(snapshot(1, [point(1)], "f"));
+  assert.equal(state.value(COURSE, "events_per_minute")?.value, 1);
+  assert.equal(state.value(COURSE, "active_students"), undefined);
+});
+
+test("the overview fills in what is not live, and never steps back", () => {
+  const state = new State();
+  state.takeOverview(school(), 0);
+  assert.equal(state.value(COURSE, "events_per_minute")?.value, 5);
+  const liveMs = Date.parse("2026-01-15T00:00:00Z");
+  state.takeFrame(snapshot(1, [point(7, { startMs: liveMs, asOfMs: liveMs + 5_000 })]));
+  state.takeOverview(school(), 0);
+  assert.equal(state.value(COURSE, "events_per_minute")?.value, 7, "live values stay");
+  state.unsubscribe();
+  state.takeOverview(school(), 0);
+  assert.equal(state.value(COURSE, "events_per_minute")?.value, 7, "the overview's is older");
+});
+
+test("ages go by the gateway's clock", () => {
+  const state = new State();
+  state.takeOverview(school(), Date.parse("2026-01-15T01:00:10Z"));
+  assert.equal(state.clockAheadMs, -3_600_000);
+  assert.equal(state.asOfMs, Date.parse("2026-01-15T00:00:01Z"));
+});
+
+test("a student of two courses counts once in the school, and stands in both courses", () => {
+  const state = new State();
+  state.takeOverview(school(), 0);
+  assert.deepEqual(totals(state), { active: 2, students: 4, eventsPerMinute: 5, waiting: 1 });
+  const names = (courseId: string): unknown =>
+    groups(state, courseId).map(({ teamId, name, students }) => [
+      teamId,
+      name,
+      students.map((student) => student.studentId),
+    ]);
+  assert.deepEqual(names("py101"), [
+    ["t1", "Team 1", ["a", "b"]],
+    [null, null, ["c"]],
+  ]);
+  assert.deepEqual(names("ds201"), [[null, null, ["a"]]]);
+  assert.deepEqual(
+    strays(state).map((student) => [student.name, student.onRoster]),
+    [["d", false]],
+  );
+});
+
+test("who waits is shown waiting, active or not", () => {
+  assert.deepEqual(school().students.map(presence), ["active", "waiting", "idle", "idle"]);
+});
+
+test("subscribed are courses first, then teams, up to the gateway's bound; live is when each has its snapshot", () => {
+  const state = new State();
+  assert.deepEqual(state.scopes, []);
+  state.takeOverview(school(), 0);
+  assert.deepEqual(state.scopes, [COURSE, "course:ds201", "team:py101/t1"]);
+  for (const scope of state.scopes) {
+    assert.ok(!state.covers(state.scopes));
+    state.takeFrame(snapshot(0, [], "", scope));
+  }
+  assert.ok(state.covers(state.scopes));
+
+  const [team] = school().teams;
+  assert.ok(team);
+  const many = Array.from({ length: 100 }, (_, index) => ({ ...team, scope: `team:py101/t${index}` }));
+  state.takeOverview({ ...school(), teams: many }, 0);
+  assert.equal(state.scopes.length, SCOPES_MAX);
+});
