@@ -1,0 +1,1 @@
+"""The FastAPI service: the door, the dashboard's API, live updates and health."""

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from gateway.settings import GatewaySettings
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from gateway.settings import GatewaySettings
 from pipelines import telemetry
 from pipelines.settings import AggregateSettings, HistorySettings, LiveSettings, WorkerSettings
 from wire import topics

@@ -1,0 +1,99 @@
+"""Every error the gateway answers is application/problem+json (RFC 9457): what went wrong, where, and what to do."""
+
+import json
+import math
+import time
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from slowapi.errors import RateLimitExceeded
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.database import DatabaseAwayError
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2  # what is away is mostly back within seconds, and a producer adds its own growing pauses
+
+
+class ProblemError(HTTPException):
+    """An HTTPException that says more: `extensions` become members of the answer beside `detail`."""
+
+    def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None, **extensions: Any) -> None:
+        super().__init__(status, detail, headers)
+        self.extensions = extensions
+
+
+def away(detail: str) -> ProblemError:
+    """503: something the request needs cannot be reached now; the client may send it again."""
+    return ProblemError(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def install(app: FastAPI) -> None:
+    """Answers errors of every route as problems: raised ones, those of FastAPI itself, and the unexpected.
+
+    `app.state.limiter` is to be the slowapi Limiter, as slowapi itself has it (`security/limits.py`).
+    """
+    app.exception_handler(HTTPException)(_raised)
+    app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(RateLimitExceeded)(_limited)
+    app.exception_handler(DatabaseAwayError)(_database_away)
+    app.exception_handler(Exception)(_unexpected)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These answers for a route's `responses`, as OpenAPI describes them."""
+    schema = {
+        "type": "object",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string", "description": "what is wrong, where, and what to do"},
+        },
+    }
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in statuses
+    }
+
+
+def _answer(status: int, detail: str, headers: Any = None, **extensions: Any) -> Response:
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **extensions}
+    # ASCII, so that a lone surrogate somebody sent us can be shown back to him.
+    return Response(json.dumps(body), status, headers, MEDIA_TYPE)
+
+
+async def _raised(request: Request, error: HTTPException) -> Response:
+    detail = error.detail
+    if detail == HTTPStatus(error.status_code).phrase:  # nobody said more
+        if error.status_code == 404:
+            detail = f"there is nothing at {request.url.path}"
+        elif error.status_code == 405:
+            detail = f"{request.url.path} does not take {request.method}"
+    return _answer(error.status_code, detail, error.headers, **getattr(error, "extensions", {}))
+
+
+async def _invalid(_: Request, error: RequestValidationError) -> Response:
+    errors = [{"field": ".".join(map(str, wrong["loc"][1:])), "reason": wrong["msg"]} for wrong in error.errors()]
+    return _answer(400, "; ".join(f"{wrong['field']}: {wrong['reason']}" for wrong in errors), errors=errors)
+
+
+async def _limited(request: Request, error: RateLimitExceeded) -> Response:
+    item, names = request.state.view_rate_limit
+    reset_at_s, _ = request.app.state.limiter.limiter.get_window_stats(item, *names)
+    after_s = max(1, math.ceil(reset_at_s - time.time()))
+    return _answer(429, f"more than {error.detail}; go on in {after_s} s", {"Retry-After": str(after_s)})
+
+
+async def _database_away(_: Request, error: DatabaseAwayError) -> Response:
+    problem = away(str(error))
+    return _answer(problem.status_code, problem.detail, problem.headers)
+
+
+async def _unexpected(_: Request, __: Exception) -> Response:
+    return _answer(500, "a fault of ours; the log has it")  # Starlette raises it again, and uvicorn logs it

@@ -1,0 +1,33 @@
+"""Who works: the heartbeats that the workers leave in Redis."""
+
+import msgspec
+import redis.asyncio as redis
+import structlog
+
+from wire import channels, workers
+from wire.workers import Heartbeat
+
+log = structlog.get_logger(__name__)
+
+PIPELINES = ("aggregate", "live", "history")  # each needs a worker that is ready, or numbers stop
+_SCAN_KEYS = 1_000  # looked at a step: a step then takes Redis well under a millisecond
+
+
+async def heartbeats(client: "redis.Redis") -> list[Heartbeat]:
+    """All that have not expired, by app and id. Raises redis.RedisError or OSError."""
+    keys = [key async for key in client.scan_iter(match=channels.WORKERS, count=_SCAN_KEYS)]
+    beats = []
+    for key, data in zip(keys, await client.mget(keys) if keys else [], strict=True):
+        if data is None:  # expired since
+            continue
+        try:
+            beats.append(workers.decode(data))
+        except msgspec.DecodeError as error:
+            log.warning("a heartbeat cannot be read", key=key, error=str(error))
+    return sorted(beats, key=lambda beat: (beat.app, beat.worker_id))
+
+
+def idle_pipelines(beats: list[Heartbeat]) -> list[str]:
+    """The pipelines without a single worker that is ready."""
+    ready = {beat.app for beat in beats if beat.ready}
+    return [app for app in PIPELINES if app not in ready]

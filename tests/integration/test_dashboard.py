@@ -1,0 +1,178 @@
+"""GET /api/v1/dashboard/overview: what `pipelines/live` wrote to Redis, joined with the roster in PostgreSQL."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+import redis.asyncio as redis
+import served
+from running import eventually
+
+from gateway import dashboard, roster, schema
+from gateway.database import connected
+from gateway.roster_file import Row
+from gateway.settings import GatewaySettings
+from pipelines.live.writer import LiveWriter
+from wire import channels
+from wire.metrics import WINDOW_S, Metric, MetricPoint, ScopeUpdate
+from wire.scopes import ScopeKind
+
+ROSTER = [
+    Row("s1", "Aoi", "py101", "Python", "t1", "Team 1"),
+    Row("s1", "Aoi", "ml201", "学習", None, None),
+    Row("s2", "Beni", "py101", "Python", "t1", "Team 1"),
+    Row("s3", "Chika", "py101", "Python", "t2", "Team 2"),
+]
+
+
+def update(scope: str, as_of_ms: int, **values: float) -> ScopeUpdate:
+    points = [
+        MetricPoint(
+            metric=Metric(name),
+            label="code_run" if name == Metric.EVENTS_BY_KIND else "",
+            window_s=WINDOW_S[Metric(name)],
+            start_ms=as_of_ms - 1_000 * WINDOW_S[Metric(name)],
+            value=value,
+            n=int(value * 10),
+            as_of_ms=as_of_ms,
+        )
+        for name, value in values.items()
+    ]
+    return ScopeUpdate(scope=scope, points=points)
+
+
+@pytest.fixture
+async def settings(postgres_url: str, redis_url: str) -> GatewaySettings:
+    await schema.migrate(postgres_url)
+    async with connected(postgres_url, 30) as database:
+        await roster.store(database, ROSTER)
+    return served.settings(postgres_url=postgres_url, redis_url=redis_url)
+
+
+@asynccontextmanager
+async def serving(settings: GatewaySettings) -> AsyncIterator[httpx.AsyncClient]:
+    """A gateway that has read its roster."""
+    async with served.gateway(settings) as client:
+
+        async def answers() -> bool:
+            return (await client.get("/api/v1/dashboard/overview")).status_code == 200
+
+        await eventually(answers, 20, "an overview")
+        yield client
+
+
+async def overview(settings: GatewaySettings) -> dict[str, Any]:
+    async with serving(settings) as client:
+        return dict((await client.get("/api/v1/dashboard/overview")).json())
+
+
+async def write(settings: GatewaySettings, *updates: ScopeUpdate) -> None:
+    writer = LiveWriter(settings.redis_url)
+    await writer.write(updates)
+    await writer.close()
+
+
+async def test_the_silent_and_the_strangers_are_there_too(settings: GatewaySettings) -> None:
+    now_ms = int(time.time() * 1000) - 2_000
+    at = {"events_by_kind": 1, "events_per_minute": 4.0}
+    await write(
+        settings,
+        update("student:s2", now_ms, active_students=1, help_requests_open=1, error_rate=0.25, **at),
+        update("student:s9", now_ms - 1_000, active_students=0, help_requests_open=0, **at),
+        update("team:py101/t1", now_ms, active_students=1, **at),
+        update("team:x/9/t", now_ms, active_students=1, **at),
+        update("course:py101", now_ms, active_students=2, **at),
+        update("course:x/9", now_ms, **at),
+    )
+    said = await overview(settings)
+    assert said["truncated"] is False
+
+    python, strange = said["courses"][1], said["courses"][2]
+    assert [course["course_id"] for course in said["courses"]] == ["ml201", "py101", "x/9"]
+    assert [course["name"] for course in said["courses"]] == ["学習", "Python", None]
+    assert (python["scope"], python["students"], python["active"], python["on_roster"]) == ("course:py101", 3, 2, True)
+    assert (strange["students"], strange["active"], strange["on_roster"]) == (0, 0, False)
+
+    teams = {team["scope"]: team for team in said["teams"]}
+    assert list(teams) == ["team:py101/t1", "team:py101/t2", "team:x/9/t"]
+    assert teams["team:py101/t1"]["students"] == 2
+    assert teams["team:py101/t1"]["active"] == 1
+    assert teams["team:py101/t2"]["values"] == {}
+    assert (teams["team:x/9/t"]["course_id"], teams["team:x/9/t"]["team_id"]) == ("x/9", "t")
+
+    students = {student["student_id"]: student for student in said["students"]}
+    assert list(students) == ["s1", "s2", "s3", "s9"]
+    assert students["s1"]["enrolments"] == [
+        {"course_id": "ml201", "team_id": None},
+        {"course_id": "py101", "team_id": "t1"},
+    ]
+    assert (students["s1"]["active"], students["s1"]["last_seen"], students["s1"]["values"]) == (False, None, {})
+    assert (students["s2"]["active"], students["s2"]["waiting"], students["s2"]["name"]) == (True, True, "Beni")
+    assert (students["s9"]["active"], students["s9"]["waiting"], students["s9"]["name"]) == (False, False, None)
+    assert (students["s9"]["on_roster"], students["s9"]["enrolments"]) == (False, [])
+    assert students["s2"]["last_seen"] > students["s9"]["last_seen"]
+
+
+async def test_a_value_has_its_window_and_its_age(settings: GatewaySettings) -> None:
+    await write(settings, update("student:s1", 1_768_437_000_000, error_rate=0.5, events_by_kind=3))
+    values = (await overview(settings))["students"][0]["values"]
+    age_s = values["error_rate"].pop("age_s")
+    assert values == {
+        "error_rate": {
+            "value": 0.5,
+            "n": 5,
+            "window_s": 300,
+            "start": "2026-01-15T00:25:00Z",
+            "end": "2026-01-15T00:30:00Z",
+            "as_of": "2026-01-15T00:30:00Z",
+        }
+    }
+    assert time.time() - 1_768_437_000 - age_s < 60
+
+
+async def test_a_value_nobody_can_read_hides_no_other(settings: GatewaySettings) -> None:
+    await write(settings, update("student:s1", 1_768_437_000_000, error_rate=0.5, active_students=1))
+    async with redis.from_url(settings.redis_url) as client:
+        await client.hset(channels.now("student:s1"), "error_rate", "{")
+    student = (await overview(settings))["students"][0]
+    assert list(student["values"]) == ["active_students"]
+    assert student["active"] is True
+
+
+async def test_too_many_are_cut_and_it_says_so(settings: GatewaySettings) -> None:
+    async with redis.from_url(settings.redis_url) as client:
+        await client.zadd(channels.seen(ScopeKind.STUDENT), {f"x{number}": number for number in range(2_500)})
+    said = await overview(settings)
+    assert said["truncated"] is True
+    assert len(said["students"]) == dashboard.EACH_MAX
+    assert [student["student_id"] for student in said["students"][:5]] == ["s1", "s2", "s3", "x2499", "x2498"]
+
+
+async def test_exactly_as_many_as_fit_are_not_cut(settings: GatewaySettings) -> None:
+    async with redis.from_url(settings.redis_url) as client:
+        strangers = dashboard.EACH_MAX - 3
+        await client.zadd(channels.seen(ScopeKind.STUDENT), {f"x{number}": number for number in range(strangers)})
+    said = await overview(settings)
+    assert (said["truncated"], len(said["students"])) == (False, dashboard.EACH_MAX)
+
+
+@pytest.mark.parametrize("away", ["redis_url", "postgres_url"])
+async def test_without_redis_or_a_roster_it_says_so(settings: GatewaySettings, away: str) -> None:
+    nowhere = getattr(served.settings(), away)
+    async with served.gateway(settings.model_copy(update={away: nowhere})) as client:
+        answer = await client.get("/api/v1/dashboard/overview")
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_it_is_not_for_strangers(settings: GatewaySettings) -> None:
+    async with served.gateway(settings, address="10.0.0.1") as client:
+        answer = await client.get("/api/v1/dashboard/overview")
+        assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
+    async with served.gateway(settings) as client:
+        answer = await client.get("/api/v1/dashboard/overview", headers={"Host": "evil.example"})
+        assert answer.status_code == 403

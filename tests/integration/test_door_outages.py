@@ -1,0 +1,186 @@
+"""POST /api/v1/events while Kafka or PostgreSQL is away: 503 in time, nothing acknowledged lost, and open again."""
+
+import asyncio
+import os
+import shutil
+import signal
+import uuid
+from pathlib import Path
+
+import psutil
+import pytest
+import served
+from doors import AtTheDoor, at_the_door, make_topics, problem
+from running import PATIENCE, eventually
+
+from stack.kafka import Kafka
+from stack.postgres import Postgres
+
+ANSWER_S = 5.0  # the door's promise: never a hang
+
+
+class Load:
+    """Producers who post events one after another, each with its id, and keep what was accepted."""
+
+    def __init__(self, door: AtTheDoor) -> None:
+        self._door = door
+        self.accepted: list[str] = []
+        self._refused = 0
+        self._going = True
+
+    async def post_on(self, student: int) -> None:
+        while self._going:
+            batch = [self._door.event(student_id=f"p{student}", event_id=str(uuid.uuid4())) for _ in range(5)]
+            async with asyncio.timeout(ANSWER_S * PATIENCE):
+                response = await self._door.post(batch)
+            if response.status_code == 202:
+                self.accepted += [result["event_id"] for result in response.json()["results"]]
+            else:
+                assert "send the same again" in problem(response, 503)["detail"]
+                assert int(response.headers["retry-after"]) > 0
+                self._refused += 1
+                await asyncio.sleep(0.05)
+
+    def end(self) -> None:
+        self._going = False
+
+    async def more_accepted(self) -> None:
+        """Returns when another hundred events have been."""
+        goal = len(self.accepted) + 100
+
+        async def enough() -> bool:
+            return len(self.accepted) >= goal
+
+        await eventually(enough, 30, "events are accepted")
+
+    async def some_refused(self) -> None:
+        async def refused() -> bool:
+            return self._refused > 0
+
+        await eventually(refused, 30, "events are refused")
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+async def test_nothing_acknowledged_is_missing_after_kafka_was_away_under_load(
+    own_kafka: Kafka, postgres_url: str, how: str
+) -> None:
+    await make_topics(own_kafka.address)
+    async with at_the_door(own_kafka.address, postgres_url, rate_limit_events="1000000/minute") as door:
+        await door.opened()
+        load = Load(door)
+        async with asyncio.TaskGroup() as producers:
+            for student in range(4):
+                producers.create_task(load.post_on(student))
+            await load.more_accepted()
+            if how == "killed":
+                own_kafka.kill()
+                await load.some_refused()
+                await asyncio.to_thread(own_kafka.start)
+            else:
+                assert own_kafka.pid is not None
+                os.kill(own_kafka.pid, signal.SIGSTOP)
+                await load.some_refused()
+                await refused(door, "earlier events")  # nothing piles up behind what is under way
+                os.kill(own_kafka.pid, signal.SIGCONT)
+            await load.more_accepted()
+            load.end()
+        published = [event.event_id for event in await door.published()]
+        assert set(load.accepted) <= set(published)
+        assert len(set(published)) == len(published)  # what the client library sent again is there once
+
+
+async def test_a_door_that_opens_before_kafka_says_503_until_it_is_there(own_kafka: Kafka, postgres_url: str) -> None:
+    await make_topics(own_kafka.address)
+    await asyncio.to_thread(own_kafka.stop)
+    async with at_the_door(own_kafka.address, postgres_url) as door:
+        await refused(door, "Kafka is not connected")
+        await asyncio.to_thread(own_kafka.start)
+        await door.opened()
+
+
+async def test_a_door_without_its_topic_says_503_until_it_is_there(own_kafka: Kafka, postgres_url: str) -> None:
+    async with at_the_door(own_kafka.address, postgres_url) as door:
+        await refused(door, "Kafka")
+        await make_topics(own_kafka.address)
+        await door.opened()
+
+
+async def test_a_gateway_stops_in_time_with_kafka_away(own_kafka: Kafka, postgres_url: str) -> None:
+    await make_topics(own_kafka.address)
+    async with asyncio.timeout(60 * PATIENCE):
+        async with at_the_door(own_kafka.address, postgres_url) as door:
+            await door.opened()
+            own_kafka.kill()
+            await refused(door, "Kafka has not acknowledged")
+
+
+async def test_postgresql_away_shuts_the_door_to_strangers_only(
+    own_kafka: Kafka, servers_dir: Path, cache_dir: Path
+) -> None:
+    await make_topics(own_kafka.address)
+    home = servers_dir / f"postgres-{uuid.uuid4().hex[:8]}"
+    postgres = Postgres(home, cache=cache_dir, durable=False)
+    await asyncio.to_thread(postgres.start)
+    try:
+        async with at_the_door(own_kafka.address, postgres.url) as door:
+            await door.opened()
+            postgres.kill()
+            known = await door.post(door.event())
+            assert known.json()["results"][0]["on_roster"]
+
+            # A gateway that starts meanwhile knows nobody yet, and finds out by itself when it can.
+            async with served.gateway(served.settings(kafka=own_kafka.address, postgres_url=postgres.url)) as client:
+                second = AtTheDoor(client, own_kafka.address, postgres.url, door.key, door.course)
+                await refused(second, "nothing was accepted")
+                door.key = "cp_unknown"
+                await refused(door, "PostgreSQL")
+                await asyncio.to_thread(postgres.start)
+                await second.opened()
+            problem(await door.post(door.event()), 401)
+    finally:
+        postgres.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+async def test_postgresql_frozen_makes_nobody_wait_for_ever(
+    own_kafka: Kafka, servers_dir: Path, cache_dir: Path
+) -> None:
+    await make_topics(own_kafka.address)
+    home = servers_dir / f"postgres-{uuid.uuid4().hex[:8]}"
+    postgres = Postgres(home, cache=cache_dir, durable=False)
+    await asyncio.to_thread(postgres.start)
+    try:
+        async with at_the_door(own_kafka.address, postgres.url) as door:
+            await door.opened()
+            parent = psutil.Process(postgres.pid)
+            everyone = [parent, *parent.children(recursive=True)]
+            try:
+                for process in everyone:
+                    process.suspend()
+                async with asyncio.timeout(ANSWER_S * PATIENCE):
+                    assert (await door.post(door.event())).status_code == 202
+                door.key = "cp_unknown"
+                await refused(door, "no answer within")
+            finally:
+                for process in everyone:
+                    process.resume()
+
+            async def unknown() -> bool:
+                return (await door.post(door.event())).status_code == 401
+
+            await eventually(unknown, 30, "PostgreSQL is asked again")
+    finally:
+        postgres.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+async def refused(door: AtTheDoor, why: str) -> None:
+    """Returns when the door says why it is shut. Until then it has another reason to be, never a hang."""
+
+    async def said() -> bool:
+        async with asyncio.timeout(ANSWER_S * PATIENCE):
+            response = await door.post(door.event())
+        assert int(response.headers["retry-after"]) > 0
+        return why in str(problem(response, 503)["detail"])
+
+    await eventually(said, 30, f"the door is shut: {why}")

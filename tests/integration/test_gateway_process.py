@@ -1,0 +1,116 @@
+"""`python -m gateway` as a process: it starts with nobody there, says so once, and ends when told."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process, create_subprocess_exec
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import served
+from running import PATIENCE, PROJECT, eventually
+from websockets.asyncio.client import connect
+
+from stack import ports
+
+
+def environment(port: int, **changes: str) -> dict[str, str]:
+    away = served.settings()
+    return {
+        **os.environ,
+        "CLASSPULSE_GATEWAY_PORT": str(port),
+        "CLASSPULSE_KAFKA": away.kafka,
+        "CLASSPULSE_REDIS_URL": away.redis_url,
+        "CLASSPULSE_POSTGRES_URL": away.postgres_url.get_secret_value(),
+        "CLASSPULSE_LOG_FORMAT": "json",
+        **changes,
+    }
+
+
+async def start(port: int, **changes: str) -> Process:
+    return await create_subprocess_exec(
+        sys.executable, "-m", "gateway", cwd=PROJECT, env=environment(port, **changes), stderr=PIPE
+    )
+
+
+async def ended(process: Process) -> tuple[int, list[dict[str, Any]]]:
+    """Exit code and log lines."""
+    async with asyncio.timeout(30 * PATIENCE):
+        _, log = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, [json.loads(line) for line in log.splitlines() if line.startswith(b"{")]
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """Of a gateway that serves."""
+    port = ports.free()
+    process = await start(port)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+
+            async def alive() -> bool:
+                try:
+                    return (await client.get("/livez")).status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            await eventually(alive, 30, "alive")
+        yield port
+        process.send_signal(signal.SIGTERM)
+        code, log = await ended(process)
+        away = [line["server"] for line in log if line["event"] == "is away"]
+        assert sorted(away) == ["history", "kafka", "postgresql", "redis"]  # each once
+        assert code in (0, -signal.SIGTERM)
+        assert [line for line in log if line["level"] in ("error", "critical")] == []
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_it_serves_with_nobody_there(port: int) -> None:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        for _ in range(3):
+            assert (await client.get("/readyz")).status_code == 503
+        answer = await client.get("/livez")
+        assert "server" not in answer.headers
+        assert (await client.get("/api/v1/dashboard/overview", headers={"Host": "evil.example"})).status_code == 403
+
+
+async def test_it_ends_although_a_viewer_watches(port: int) -> None:
+    async with connect(f"ws://127.0.0.1:{port}/ws/live?scope=course:py101") as viewer:
+        assert json.loads(await viewer.recv())["type"] == "stale"  # Redis is away
+        assert not viewer.protocol.extensions  # no compression
+
+
+async def test_a_taken_port_ends_it_with_the_reason(port: int) -> None:
+    code, log = await ended(await start(port))
+    assert code != 0
+    assert any("address already in use" in line["event"] for line in log)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GATEWAY_PORT", "eighty"),
+        ("REDIS_URL", "127.0.0.1:6379"),
+        ("POSTGRES_URL", "mysql://classpulse:hunter2@127.0.0.1/classpulse"),
+        ("INFLUX_URL", "127.0.0.1:8086"),
+        ("DASHBOARD_ACCESS", "everybody"),
+        ("RATE_LIMIT_EVENTS", "a lot"),
+        ("LIVE_VIEWERS_MAX", "0"),
+    ],
+)
+async def test_a_setting_that_does_not_fit_ends_it_and_is_named(name: str, value: str) -> None:
+    process = await start(ports.free(), **{f"CLASSPULSE_{name}": value})
+    async with asyncio.timeout(30 * PATIENCE):
+        _, said = await process.communicate()
+    assert process.returncode == 1
+    assert name.lower().encode() in said
+    assert b"Traceback" not in said
+    assert b"hunter2" not in said

@@ -1,0 +1,205 @@
+"""/livez, /readyz and /api/v1/health against real servers: there, not there, there but silent, and back again."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import redis.asyncio as redis
+import served
+from running import PATIENCE, eventually
+
+from cli import broker
+from gateway import schema
+from gateway.settings import GatewaySettings
+from stack.kafka import Kafka
+from stack.valkey import Valkey
+from wire import channels, topics, workers
+from wire.workers import Heartbeat
+
+CHECKS = {"kafka", "postgresql", "redis", "history"}
+
+
+def heartbeat(app: str, **changes: Any) -> Heartbeat:
+    fields: dict[str, Any] = {
+        "worker_id": f"{app}-here-1",
+        "app": app,
+        "version": "1",
+        "pid": 1,
+        "web_port": 6066,
+        "started_at_ms": 1,
+        "sent_at_ms": int(time.time() * 1000) - 3_000,
+        "partitions": {"activity": [0, 1]},
+        "events_handled": 7,
+        "last_progress_ms": None,
+        "lag_records": 0,
+        "loop_lag_ms": 0.1,
+        "ready": True,
+        "reason": "",
+    }
+    return Heartbeat(**fields | changes)
+
+
+async def beat(redis_url: str, *beats: Heartbeat) -> None:
+    async with redis.from_url(redis_url) as client:
+        for each in beats:
+            await client.set(channels.worker(each.worker_id), workers.encode(each), ex=60)
+
+
+@pytest.fixture
+async def whole(own_kafka: Kafka, postgres_url: str, redis_url: str) -> GatewaySettings:
+    """Every server as it should be, and a ready worker of each pipeline."""
+    async with broker.connected(own_kafka.address, 30) as connected:
+        await connected.mend(await connected.plan(topics.load()))
+        await connected.settle(topics.load())
+    await schema.migrate(postgres_url)
+    await beat(redis_url, *map(heartbeat, ("aggregate", "live", "history")))
+    return served.settings(kafka=own_kafka.address, postgres_url=postgres_url, redis_url=redis_url)
+
+
+async def test_healthy_with_all_there(whole: GatewaySettings) -> None:
+    async with served.gateway(whole) as client:
+        answer = await client.get("/api/v1/health")
+        ready = await client.get("/readyz")
+    assert answer.status_code == 200
+    said = answer.json()
+    assert (said["status"], said["reasons"]) == ("healthy", [])
+    assert {name: check["status"] for name, check in said["checks"].items()} == dict.fromkeys(CHECKS, "up")
+    assert "activity has 8 partitions" in said["checks"]["kafka"]["detail"]
+    assert "in PostgreSQL" in said["checks"]["history"]["detail"]
+    assert [worker["app"] for worker in said["workers"]] == ["aggregate", "history", "live"]
+    assert said["workers"][0]["partitions"] == {"activity": [0, 1]}
+    assert 3 <= said["workers"][0]["age_s"] < 60
+    assert (ready.status_code, ready.json()) == (200, {"status": "ready", "reasons": []})
+
+
+async def test_a_pipeline_without_a_ready_worker_degrades(whole: GatewaySettings) -> None:
+    await beat(whole.redis_url, heartbeat("live", ready=False, reason="recovering its tables"))
+    async with redis.from_url(whole.redis_url) as client:
+        await client.delete(channels.worker("history-here-1"))
+        await client.set(channels.worker("odd"), "{")  # not a heartbeat: no reason to fail
+    async with served.gateway(whole) as ask:
+        answer = await ask.get("/api/v1/health")
+        assert answer.status_code == 200
+        assert answer.json()["status"] == "degraded"
+        assert answer.json()["reasons"] == ["live: no worker is ready", "history: no worker is ready"]
+        assert (await ask.get("/readyz")).status_code == 200
+
+
+async def test_with_nobody_there_it_serves_and_says_so() -> None:
+    async with served.gateway(served.settings()) as client:
+        health, ready = await client.get("/api/v1/health"), await client.get("/readyz")
+        assert (await client.get("/livez")).status_code == 200
+    assert health.status_code == 503
+    assert health.json()["status"] == "unhealthy"
+    assert {name: check["status"] for name, check in health.json()["checks"].items()} == dict.fromkeys(CHECKS, "down")
+    assert health.json()["workers"] == []
+    assert ready.status_code == 503
+    assert [reason.partition(":")[0] for reason in ready.json()["reasons"]] == ["kafka", "postgresql", "redis"]
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[str]:
+    """The address of a server that takes connections and never says a word."""
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    yield f"{host}:{port}"
+    server.close()
+
+
+async def test_servers_that_never_answer_do_not_hang_it(silent: str) -> None:
+    settings = served.settings(
+        kafka=silent,
+        redis_url=f"redis://{silent}/0",
+        postgres_url=f"postgresql://{silent}/none",
+        influx_url=f"http://{silent}",
+    )
+    async with served.gateway(settings) as client, asyncio.timeout(20 * PATIENCE):
+        answers = await asyncio.gather(*(client.get("/api/v1/health") for _ in range(10)), client.get("/readyz"))
+    for answer in answers[:10]:
+        assert answer.status_code == 503
+        assert {check["status"] for check in answer.json()["checks"].values()} == {"down"}
+        assert all(
+            "no answer" in check["detail"] or "imeout" in check["detail"] for check in answer.json()["checks"].values()
+        )
+    assert answers[10].status_code == 503
+
+
+async def test_what_is_there_but_not_as_needed_is_down_and_says_what_to_do(
+    own_kafka: Kafka, postgres_url: str, redis_url: str
+) -> None:
+    settings = served.settings(kafka=own_kafka.address, postgres_url=postgres_url, redis_url=redis_url)
+    async with served.gateway(settings) as client:
+        checks = (await client.get("/api/v1/health")).json()["checks"]
+    assert "classpulse topics apply" in checks["kafka"]["detail"]
+    assert "classpulse db migrate" in checks["postgresql"]["detail"]
+    assert {name for name, check in checks.items() if check["status"] == "up"} == {"redis"}
+
+
+async def test_a_broker_that_stops_answering_is_down_and_comes_back(own_kafka: Kafka, whole: GatewaySettings) -> None:
+    async with served.gateway(whole) as client:
+        assert (await client.get("/readyz")).status_code == 200
+        process = psutil.Process(own_kafka.pid)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            answer = await client.get("/api/v1/health")
+            assert answer.status_code == 503
+            assert {name for name, check in answer.json()["checks"].items() if check["status"] == "down"} == {"kafka"}
+        finally:
+            process.send_signal(signal.SIGCONT)
+        await eventually(lambda: _is(client, "/readyz", 200), 30, "ready again")
+
+
+async def test_redis_may_come_later_and_go_and_come_back(
+    whole: GatewaySettings, tmp_path: Path, cache_dir: Path
+) -> None:
+    server = Valkey(tmp_path / "valkey", cache=cache_dir)
+    async with served.gateway(whole.model_copy(update={"redis_url": f"redis://{server.address}/0"})) as client:
+        assert (await client.get("/readyz")).json()["reasons"][0].startswith("redis: ")
+        for _ in range(2):
+            await asyncio.to_thread(server.start)
+            await eventually(lambda: _is(client, "/readyz", 200), 20, "ready with Redis")
+            await asyncio.to_thread(server.stop)
+            await eventually(lambda: _is(client, "/readyz", 503), 20, "not ready without Redis")
+        assert (await client.get("/api/v1/health")).json()["status"] == "degraded"
+
+
+async def _is(client: httpx.AsyncClient, path: str, status: int) -> bool:
+    return (await client.get(path)).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({}, None),
+        ({"influx_token": "another"}, "unauthorized"),
+        ({"influx_bucket": "another"}, "could not find bucket"),
+    ],
+)
+async def test_influx_is_asked_as_it_is_read(
+    influx_bucket: tuple[str, str, str, str], wrong: dict[str, str], said: str | None
+) -> None:
+    url, token, org, name = influx_bucket
+    right = {"influx_url": url, "influx_token": token, "influx_org": org, "influx_bucket": name}
+    settings = served.settings(**right | wrong)
+    async with served.gateway(settings) as client:
+        check = (await client.get("/api/v1/health")).json()["checks"]["history"]
+    assert check["status"] == ("down" if said else "up")
+    assert (said or name) in check["detail"]
+
+
+async def test_health_is_not_for_strangers_but_readiness_is() -> None:
+    async with served.gateway(served.settings(), address="10.0.0.1") as client:
+        assert (await client.get("/api/v1/health")).status_code == 403
+        assert (await client.get("/readyz")).status_code == 503
+        assert (await client.get("/livez")).status_code == 200

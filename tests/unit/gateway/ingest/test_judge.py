@@ -1,0 +1,212 @@
+"""Each bad input one by one, and laws: a body never raises anything but BodyError, and good events survive bad ones."""
+
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gateway.ingest.judge import EVENT_MAX_BYTES, EVENTS_MAX, BodyError, Posted, Rejection, judge
+from wire.events import Kind
+
+NOW = datetime(2026, 1, 15, 0, 30, tzinfo=UTC)
+GOOD: dict[str, Any] = {
+    "student_id": "s001",
+    "course_id": "py101",
+    "kind": "code_run",
+    "occurred_at": "2026-01-15T09:30:00.250+09:00",
+}
+GOOD_ID = "0190a3e0-0000-7000-8000-000000000001"
+
+
+def one(event: object) -> Posted | Rejection:
+    (verdict,) = judge(json.dumps(event).encode(), NOW)
+    return verdict
+
+
+def rejected(**changes: object) -> tuple[str | None, str]:
+    verdict = one({**GOOD, **changes})
+    assert isinstance(verdict, Rejection)
+    return verdict.field, verdict.reason
+
+
+def test_an_event_is_read_as_it_was_sent() -> None:
+    sent = {"event_id": GOOD_ID.upper(), "team_id": "t1", "task_id": "a/b", "score": 1, "success": False}
+    verdict = one({**GOOD, **sent, "duration_s": 0.5, "source": "somebody else", "received_at": 1})
+    assert verdict == Posted(
+        event_id=uuid.UUID(GOOD_ID),
+        student_id="s001",
+        course_id="py101",
+        team_id="t1",
+        kind=Kind.CODE_RUN,
+        occurred_at=datetime(2026, 1, 15, 0, 30, 0, 250_000, tzinfo=UTC),
+        task_id="a/b",
+        score=1.0,
+        success=False,
+        duration_s=0.5,
+    )
+    assert str(verdict.event_id) == GOOD_ID  # one id, however it was written
+    assert verdict.occurred_at_ms == 1_768_437_000_250
+
+
+def test_null_is_the_same_as_absent() -> None:
+    optional = ("event_id", "team_id", "task_id", "score", "success", "duration_s")
+    assert one({**GOOD, **dict.fromkeys(optional)}) == one(GOOD)
+
+
+@pytest.mark.parametrize("field", ["student_id", "course_id", "kind", "occurred_at"])
+def test_a_missing_field_is_named(field: str) -> None:
+    verdict = one({name: value for name, value in GOOD.items() if name != field})
+    assert verdict == Rejection(None, field, "is missing")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("student_id", 7, "Expected `str`, got `int`"),
+        ("student_id", None, "Expected `str`, got `null`"),
+        ("student_id", "", "length >= 1"),
+        ("student_id", "x" * 129, "length <= 128"),
+        ("student_id", "a\0b", "no control characters"),
+        ("student_id", "a\n", "no control characters"),
+        ("course_id", "a\\", "no backslash"),
+        ("team_id", "a/b", "no slash"),
+        ("kind", "dancing", "expected one of session_started,"),
+        ("kind", 3, "Expected `str`, got `int`"),
+        ("occurred_at", "yesterday", "Invalid RFC3339"),
+        ("occurred_at", "2026-01-15T09:30:00", "timezone"),
+        ("occurred_at", 1_768_437_000, "Expected `datetime`, got `int`"),
+        ("occurred_at", "1970-01-01T00:00:00Z", "not after 1970"),
+        ("occurred_at", "0001-01-01T00:00:00+14:00", "not after 1970"),
+        ("occurred_at", "2026-01-16T00:30:00.001Z", "24 h in the future"),
+        ("occurred_at", "9999-12-31T23:59:59-14:00", "24 h in the future"),
+        ("occurred_at", "2026-02-30T00:00:00Z", "Invalid RFC3339"),
+        ("score", 1.5, "<= 1.0"),
+        ("score", "1", "got `str`"),
+        ("success", "yes", "Expected `bool | null`"),
+        ("duration_s", -1, ">= 0.0"),
+        ("duration_s", 86_401, "<= 86400.0"),
+        ("event_id", "1", "Invalid UUID"),
+    ],
+)
+def test_a_bad_value_is_told_with_its_field_and_the_reason(field: str, value: object, reason: str) -> None:
+    told = rejected(**{field: value})
+    assert told[0] == field
+    assert reason in told[1]
+
+
+def test_the_edges_of_time_are_in() -> None:
+    assert isinstance(one({**GOOD, "occurred_at": "1970-01-01T00:00:00.001Z"}), Posted)
+    assert isinstance(one({**GOOD, "occurred_at": (NOW + timedelta(days=1)).isoformat()}), Posted)
+
+
+def test_an_event_too_large_is_rejected_by_itself() -> None:
+    large = {**GOOD, "remark": "x" * EVENT_MAX_BYTES}
+    bad, good = judge(json.dumps([large, GOOD]).encode(), NOW)
+    assert isinstance(bad, Rejection)
+    assert "an event is at most 32768" in bad.reason
+    assert isinstance(good, Posted)
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (rb'"\ud800"', "student_id"),
+        (rb'"a\ud83d\u0041"', "student_id"),
+        (rb'"\udc00"', "student_id"),
+        (b'"\xff\xfe"', "student_id"),
+        (b'"\xed\xa0\x80"', "student_id"),  # a surrogate as if it were a character
+    ],
+)
+def test_half_a_surrogate_pair_or_broken_utf_8_spoils_only_its_event(value: bytes, field: str) -> None:
+    good = json.dumps({**GOOD, "student_id": "学生"}, ensure_ascii=False).encode()
+    bad = json.dumps({**GOOD, "event_id": GOOD_ID, "student_id": "HERE"}).encode().replace(b'"HERE"', value)
+    first, second = judge(b"[" + good + b"," + bad + b"]", NOW)
+    assert isinstance(first, Posted)
+    assert first.student_id == "学生"
+    assert second == Rejection(GOOD_ID, field, "not text: half a surrogate pair, or not UTF-8")
+
+
+@pytest.mark.parametrize("element", [1, None, "event", [], [[]], True])
+def test_what_is_no_object_is_rejected_by_itself(element: object) -> None:
+    bad, good = judge(json.dumps([element, GOOD]).encode(), NOW)
+    assert isinstance(bad, Rejection)
+    assert "Expected `object`" in bad.reason
+    assert isinstance(good, Posted)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "empty"),
+        (b" \n", "empty"),
+        (b"{", "truncated"),
+        (b'{"student_id": "s001",}', "malformed"),
+        (b"[1,]", "trailing comma in array (byte 3)"),
+        (b"{} {}", "trailing characters (byte 4)"),
+        (b"student_id=s001", "byte 0"),
+        (b'[{"score": NaN}]', "malformed"),
+        (b"[{'a': 1}]", "byte 2"),
+        (b"\xef\xbb\xbf[]", "byte 0"),
+        ("[{}]".encode("utf-16"), "byte 0"),
+        (b"3", "Expected `object | array`, got `int`"),
+        (b"null", "got `null`"),
+        (b'"text"', "got `str`"),
+        (b"[]", "the list is empty"),
+        (b"[" + b"{}," * EVENTS_MAX + b"{}]", "501 events: at most 500"),
+        (b"[" * 10_000 + b"]" * 10_000, "nested too deep"),
+        (b"[" * 10_000, "nested too deep"),
+        (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "nested too deep"),
+        (b'["\\ud800", ' + b"[" * 100_000 + b"]" * 100_000 + b"]", "nested too deep"),
+    ],
+)
+def test_a_body_that_is_no_list_of_events_is_refused_as_a_whole(body: bytes, reason: str) -> None:
+    with pytest.raises(BodyError) as refused:
+        judge(body, NOW)
+    assert reason in str(refused.value)
+
+
+def test_as_many_as_allowed_are_judged() -> None:
+    assert len(judge(b"[" + b",".join([b"{}"] * EVENTS_MAX) + b"]", NOW)) == EVENTS_MAX
+
+
+MUTATION = st.tuples(st.integers(0, 400), st.integers(0, 3), st.binary(max_size=4))
+
+
+@given(st.lists(MUTATION, min_size=1, max_size=6))
+@example([(0, 0, b"\x00")])
+def test_whatever_is_broken_in_a_body_the_judge_has_a_verdict_or_says_why_not(
+    mutations: list[tuple[int, int, bytes]],
+) -> None:
+    body = bytearray(json.dumps([GOOD, {**GOOD, "event_id": GOOD_ID, "score": 0.5}]).encode())
+    for at, removed, put in mutations:
+        body[at : at + removed] = put
+    try:
+        verdicts = judge(bytes(body), NOW)
+    except BodyError:
+        return
+    assert verdicts
+    for verdict in verdicts:
+        assert isinstance(verdict, Posted) or verdict.reason
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from(Posted.__struct_fields__), JSON))
+def test_good_events_survive_whatever_lies_beside_them(changes: dict[str, object]) -> None:
+    body = json.dumps([GOOD, {**GOOD, **changes}, GOOD], allow_nan=True)
+    if "NaN" in body or "Infinity" in body:  # not JSON: nothing of it can be trusted
+        with pytest.raises(BodyError):
+            judge(body.encode(), NOW)
+        return
+    first, beside, last = judge(body.encode(), NOW)
+    assert first == last == one(GOOD)
+    assert isinstance(beside, Posted) or (beside.field in {*changes, None} and beside.reason)
