@@ -1,0 +1,232 @@
+"""One subscription of this process to Redis, for all its viewers: what is published goes to the fan-out.
+
+A scope is subscribed with its first viewer and unsubscribed with its last. It is read whole each time its subscription
+is confirmed, whether first or after a reconnect, and each time an update does not follow on the one before.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any, NoReturn
+
+import msgspec
+import redis.asyncio as redis
+import structlog
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from gateway.live.fanout import FanOut, Viewer
+from gateway.live.subscription import Subscription
+from wire import channels, frames, metrics
+from wire.frames import Update
+from wire.metrics import MetricPoint
+
+log = structlog.get_logger(__name__)
+
+# A viewer is told within 2 s that Redis is away, so a Redis that hangs must be found out sooner: it is silent for
+# SILENCE_MAX_S, or a command of ours is not answered within TIMEOUT_S.
+PING_EVERY_S = 0.4
+SILENCE_MAX_S = 1.2
+TIMEOUT_S = 1.0
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 2.0  # a viewer sees stale values for no longer than this after Redis is back
+
+READ_AT_ONCE = 100  # scopes read in one transaction: Redis is busy with it for about a millisecond
+
+_ALWAYS = channels.live("")  # nobody's channel: holds the subscription, and so the heartbeat, while nobody watches
+
+
+class Feed:
+    def __init__(self, redis_url: str) -> None:
+        """Opens nothing."""
+        timeouts = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
+        self._links = redis.ConnectionPool.from_url(redis_url, **timeouts, retry=Retry(NoBackoff(), 0))
+        # A read is tried twice: its connection may be older than Redis's restart.
+        self._reader = redis.from_url(redis_url, **timeouts, retry=Retry(NoBackoff(), 1))
+        self._fanout = FanOut()
+        self._joined: set[str] = set()  # scopes to subscribe
+        self._changed = asyncio.Event()
+        self._due: dict[str, None] = {}  # scopes to read, in order
+        self._reads = asyncio.Event()
+        self._pause_s = FIRST_PAUSE_S
+        self._heard = 0.0  # the loop's time
+        self._heard_ms = 0
+        self._away_since_ms: int | None = None
+        self._task: asyncio.Task[NoReturn] | None = None
+
+    async def start(self) -> None:
+        """Does not wait for Redis."""
+        self._hear()
+        self._task = asyncio.create_task(self._run(), name="live feed")
+
+    async def stop(self) -> None:
+        """Viewers who are still there get nothing more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._reader.aclose()
+
+    @property
+    def viewers(self) -> int:
+        return self._fanout.viewers
+
+    def join(self, scopes: Sequence[str], wake: Callable[[], None]) -> Viewer:
+        """From now on `wake` is called when there is something to `take`. Whoever joins must `leave`."""
+        new = set(scopes) - self._fanout.scopes
+        viewer = self._fanout.join(scopes, wake, self._away_since_ms)
+        if new:
+            self._joined |= new
+            self._changed.set()
+        return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        self._fanout.leave(viewer)
+        self._changed.set()
+
+    async def _run(self) -> NoReturn:
+        while True:
+            try:
+                await self._session()
+            except* (RedisError, OSError) as errors:
+                self._lost(_reasons(errors))
+            except* Exception as errors:
+                log.exception("live updates failed, and start anew")
+                self._lost(_reasons(errors))
+            await asyncio.sleep(random.uniform(0, self._pause_s))  # noqa: S311 -- jitter, not a secret
+            self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+
+    async def _session(self) -> None:
+        """One connection's life. Returns only by raising."""
+        async with Subscription(self._links) as link:
+            self._hear()
+            await link.subscribe(_ALWAYS)
+            self._due.clear()
+            self._joined = self._fanout.scopes
+            self._changed.set()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._subscribe(link))
+                tasks.create_task(self._listen(link))
+                tasks.create_task(self._read())
+
+    async def _subscribe(self, link: Subscription) -> NoReturn:
+        """Keeps the subscription to the scopes in use, and asks whether Redis is there when there is nothing to say.
+
+        A scope that has lost its last viewer and found another is subscribed once more: what counts is the
+        confirmation, which Redis gives each time, because the scope is read on it.
+        """
+        loop = asyncio.get_running_loop()
+        subscribed: set[str] = set()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PING_EVERY_S):
+                    await self._changed.wait()
+            if loop.time() - self._heard > SILENCE_MAX_S:
+                raise TimeoutError(f"no answer within {SILENCE_MAX_S:g} s")
+            self._changed.clear()
+            wanted = self._fanout.scopes
+            joined, self._joined = self._joined & wanted, set()
+            if gone := subscribed - wanted:
+                await link.unsubscribe(*map(channels.live, gone))
+            if joined:
+                await link.subscribe(*map(channels.live, joined))
+            if not gone and not joined:
+                await link.ping()
+            subscribed = (subscribed - gone) | joined
+
+    async def _listen(self, link: Subscription) -> NoReturn:
+        while True:
+            message = await link.next()
+            self._hear()
+            match message.kind:
+                case "message":
+                    self._published(_scope_of(message.channel), message.data)
+                case "subscribe":
+                    self._need(_scope_of(message.channel))
+                case "pong":
+                    self._is_back()
+
+    def _hear(self) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        self._heard_ms = int(time.time() * 1000)
+
+    def _published(self, scope: str, data: bytes) -> None:
+        try:
+            frame = frames.decode(data)
+            if not isinstance(frame, Update) or frame.scope != scope:
+                raise ValueError("it is no update of this scope")
+            followed = self._fanout.update(scope, frame, data.decode())
+        except ValueError as error:  # msgspec's errors are such
+            log.warning("a published update cannot be read; its scope is read instead", scope=scope, error=str(error))
+            followed = False
+        if not followed:
+            self._need(scope)
+
+    def _need(self, scope: str) -> None:
+        self._fanout.hold(scope)
+        self._due[scope] = None
+        self._reads.set()
+
+    async def _read(self) -> NoReturn:
+        """Reads the scopes that are due, each in a transaction, so that offset and values are of one moment."""
+        while True:
+            await self._reads.wait()
+            self._reads.clear()
+            self._due = dict.fromkeys(scope for scope in self._due if scope in self._fanout.scopes)
+            while scopes := list(islice(self._due, READ_AT_ONCE)):
+                async with self._reader.pipeline(transaction=True) as pipeline:
+                    for scope in scopes:
+                        del self._due[scope]
+                        self._fanout.hold(scope)
+                        pipeline.hmget(channels.head(scope), "epoch", "offset")
+                        pipeline.hgetall(channels.now(scope))
+                    answers = await pipeline.execute()
+                self._is_back()
+                for scope, (epoch, offset), now in zip(scopes, answers[::2], answers[1::2], strict=True):
+                    if scope in self._due:  # needed again since: the next answer will do
+                        continue
+                    points = _points(scope, now)
+                    if not self._fanout.snapshot(scope, (epoch or b"").decode(), int(offset or 0), points):
+                        self._need(scope)
+
+    def _lost(self, reasons: str) -> None:
+        if self._away_since_ms is None:  # once an outage
+            self._away_since_ms = self._heard_ms
+            log.warning("Redis is away; live values are stale", error=reasons)
+        self._fanout.lost(self._away_since_ms)
+
+    def _is_back(self) -> None:
+        self._pause_s = FIRST_PAUSE_S
+        if self._away_since_ms is not None:
+            self._away_since_ms = None
+            log.info("Redis is back; live values are fresh")
+
+
+def _points(scope: str, now: dict[bytes, bytes]) -> list[MetricPoint]:
+    """What can be read of a scope's values: one that cannot does not hide the others."""
+    points = []
+    for field, data in now.items():
+        try:
+            points.append(metrics.decode_point(data))
+        except msgspec.DecodeError as error:
+            log.warning("a value in Redis cannot be read", scope=scope, field=field.decode(), error=str(error))
+    return points
+
+
+_BEFORE, _AFTER = channels.live("\0").split("\0")
+
+
+def _scope_of(channel: str) -> str:
+    return channel.removeprefix(_BEFORE).removesuffix(_AFTER)
+
+
+def _reasons(errors: BaseExceptionGroup[Any]) -> str:
+    """The first of them; the others are of the same outage."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__

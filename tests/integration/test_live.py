@@ -1,0 +1,626 @@
+"""Live updates whole: the real writer, a real Valkey, a real uvicorn, and viewers who check every frame."""
+
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import pytest
+import redis.asyncio as redis
+import uvicorn
+from fastapi import FastAPI
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from running import PATIENCE, eventually
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from watching import Page
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
+from websockets.frames import Frame as WireFrame
+from websockets.frames import Opcode
+
+from gateway.live import endpoint
+from gateway.live.connection import Connection
+from gateway.live.feed import Feed
+from pipelines.live.writer import LiveWriter
+from stack.valkey import Valkey
+from wire import channels, frames, metrics
+from wire.frames import Error, Frame, Snapshot, Stale, Update
+from wire.metrics import Metric, MetricPoint, ScopeUpdate
+
+NUMBERS = (Metric.EVENTS_PER_MINUTE, Metric.ACTIVE_STUDENTS, Metric.ERROR_RATE, Metric.HELP_REQUESTS_OPEN)
+
+
+class Gateway:
+    """The live endpoint and nothing else, served by uvicorn in a thread, with a loop of its own (uvloop, as in
+    production)."""
+
+    def __init__(
+        self,
+        redis_url: str,
+        *,
+        viewers_max: int = 100,
+        stall_s: float = 15.0,
+        refusal: str | None = None,
+        ws: type[asyncio.Protocol] = Connection,
+    ) -> None:
+        self.feed = Feed(redis_url)
+        app = FastAPI(lifespan=self._lifespan)
+        app.include_router(endpoint.router(self.feed, lambda _: refusal, viewers_max=viewers_max, stall_s=stall_s))
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._server = uvicorn.Server(
+            uvicorn.Config(app, ws=ws, ws_max_size=8_192, ws_per_message_deflate=False, log_config=None)
+        )
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        await self.feed.start()
+        yield
+        await self.feed.stop()
+
+    async def __aenter__(self) -> "Gateway":
+        self._thread.start()
+
+        async def started() -> bool:
+            return self._server.started
+
+        await eventually(started, 10, "the gateway has started")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        self._server.should_exit = True
+        await asyncio.to_thread(self._thread.join, 20 * PATIENCE)
+        assert not self._thread.is_alive(), "the gateway does not stop"
+        self._socket.close()
+
+    def url(self, *scopes: str) -> str:
+        query = urlencode({"scope": scopes}, doseq=True)
+        return f"ws://127.0.0.1:{self.port}/ws/live?{query}"
+
+    def watch(self, *scopes: str) -> connect:
+        return connect(self.url(*scopes), compression=None, proxy=None)
+
+    @property
+    def connections(self) -> int:
+        return len(self._server.server_state.connections)
+
+
+class Writer:
+    """The pipeline's own writer, fed with numbers that only grow."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._writer = LiveWriter(redis_url)
+        self.written = 0
+
+    async def write(self, *scopes: str, padding: int = 0) -> None:
+        """A few of each scope's metrics change; tried until Redis has it, as the pipeline does. `padding`: bytes that
+        make a frame bigger."""
+        updates = [self._update(scope, padding) for scope in scopes]
+
+        async def once() -> bool:
+            with contextlib.suppress(RedisError):
+                await self._writer.write(updates)
+                return True
+            return False
+
+        await eventually(once, 10, "written")
+
+    def _update(self, scope: str, padding: int) -> ScopeUpdate:
+        self.written += 1
+        chosen = random.sample(NUMBERS, random.randint(1, len(NUMBERS)))
+        points = [self._point(metric) for metric in chosen]
+        if padding:
+            points.append(self._point(Metric.EVENTS_BY_KIND, label="x" * padding))
+        return ScopeUpdate(scope=scope, points=points)
+
+    def _point(self, metric: Metric, label: str = "") -> MetricPoint:
+        return MetricPoint(
+            metric=metric,
+            label=label,
+            window_s=metrics.WINDOW_S[metric],
+            start_ms=86_400_000,
+            value=self.written,
+            n=1,
+            as_of_ms=86_400_000 + self.written,
+        )
+
+    async def __aenter__(self) -> "Writer":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._writer.close()
+
+
+@pytest.fixture
+def scopes() -> list[str]:
+    """Nobody else's: pub/sub knows no databases."""
+    name = uuid.uuid4().hex[:8]
+    return [f"course:{name}", f"team:{name}/t1", f"team:{name}/日本 &t2", f"student:{name}"]
+
+
+@pytest.fixture
+def scope(scopes: list[str]) -> str:
+    return scopes[0]
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator["redis.Redis"]:
+    async with _client(redis_url) as client:
+        yield client
+
+
+def _client(url: str) -> "redis.Redis":
+    """Tries again, because tests kill its connection."""
+    return redis.from_url(url, socket_timeout=5, retry=Retry(NoBackoff(), 3))
+
+
+@pytest.fixture
+async def writer(redis_url: str) -> AsyncIterator[Writer]:
+    async with Writer(redis_url) as writer:
+        yield writer
+
+
+@pytest.fixture
+async def gateway(redis_url: str) -> AsyncIterator[Gateway]:
+    async with Gateway(redis_url) as running:
+        yield running
+
+
+@pytest.fixture
+def own_valkey(servers_dir: Path, cache_dir: Path) -> Iterator[Valkey]:
+    """One of this test's own: to be stopped, killed and hung."""
+    server = Valkey(servers_dir / f"valkey-{uuid.uuid4().hex[:8]}", cache=cache_dir)
+    yield server
+    server.kill()
+    shutil.rmtree(server.home, ignore_errors=True)
+
+
+async def received(connection: ClientConnection, page: Page, within_s: float = 10) -> Frame:
+    return page.take(await asyncio.wait_for(connection.recv(), within_s * PATIENCE))
+
+
+async def known(store: Any, scope: str) -> tuple[str, int, dict[str, MetricPoint]]:
+    """What Redis has now, read by other code than the gateway's."""
+    head = await store.hgetall(channels.head(scope))
+    now = await store.hgetall(channels.now(scope))
+    values = {name.decode(): metrics.decode_point(data) for name, data in now.items()}
+    return head.get(b"epoch", b"").decode(), int(head.get(b"offset", 0)), values
+
+
+async def caught_up(connection: ClientConnection, page: Page, store: Any) -> None:
+    """Reads until the page knows what Redis has. Nothing may be written meanwhile."""
+    truth = {scope: await known(store, scope) for scope in page.scopes}
+    while truth != {scope: (each.epoch, each.offset, each.values) for scope, each in page.scopes.items()}:
+        await received(connection, page)
+
+
+# --- joining ---
+
+
+async def test_a_snapshot_and_then_each_update(gateway: Gateway, writer: Writer, store: Any, scopes: list[str]) -> None:
+    await writer.write(*scopes)
+    await writer.write(*scopes)
+    page = Page(*scopes)
+    async with gateway.watch(*scopes) as connection:
+        for _ in scopes:
+            frame = await received(connection, page)
+            assert isinstance(frame, Snapshot)
+            assert (frame.epoch, frame.offset, {point.field: point for point in frame.values}) == await known(
+                store, frame.scope
+            )
+        for _ in range(5):
+            await writer.write(*scopes)
+        await caught_up(connection, page, store)
+    for watched in page.scopes.values():
+        assert (watched.snapshots, watched.updates, watched.skipped) == (1, 5, 0)
+
+
+async def test_a_scope_nobody_ever_wrote_begins_empty(gateway: Gateway, writer: Writer, scope: str) -> None:
+    page = Page(scope)
+    async with gateway.watch(scope) as connection:
+        assert await received(connection, page) == Snapshot(scope=scope, epoch="", offset=0, values=[])
+        await writer.write(scope)
+        first = await received(connection, page)
+        assert isinstance(first, Update)
+        assert first.epoch
+        assert first.offset == 1
+
+
+async def test_a_frame_arrives_as_it_was_published(gateway: Gateway, writer: Writer, store: Any, scope: str) -> None:
+    async with gateway.watch(scope) as connection:
+        await connection.recv()
+        await writer.write(scope)
+        frame = cast(str, await connection.recv())
+    ((_, entry),) = await store.xrange(channels.stream(scope))
+    assert frame.encode() == entry[b"frame"]
+
+
+async def test_a_new_epoch_is_a_fresh_snapshot(gateway: Gateway, writer: Writer, store: Any, scope: str) -> None:
+    page = Page(scope)
+    async with gateway.watch(scope) as connection:
+        await received(connection, page)
+        for _ in range(3):
+            await writer.write(scope)
+        await caught_up(connection, page, store)
+        before = page.scopes[scope].epoch
+        await store.flushdb()
+        await writer.write(scope)
+        await caught_up(connection, page, store)
+        assert page.scopes[scope].epoch not in ("", before)
+        assert page.scopes[scope].snapshots == 2
+        await writer.write(scope)
+        assert isinstance(await received(connection, page), Update)
+
+
+async def test_what_is_no_update_does_not_disturb(gateway: Gateway, writer: Writer, store: Any, scope: str) -> None:
+    await writer.write(scope)
+    await store.hset(channels.now(scope), "nonsense", "{")
+    page = Page(scope)
+    async with gateway.watch(scope) as connection:
+        await received(connection, page)
+        for junk in (b"\xff\x00", b"[" * 10_000, b'{"type":"stale","scope":"course:c","since_ms":1}'):
+            await store.publish(channels.live(scope), junk)
+        await writer.write(scope)
+        await store.hdel(channels.now(scope), "nonsense")
+        await caught_up(connection, page, store)
+
+
+async def test_the_subscription_ends_with_the_last_viewer(gateway: Gateway, store: Any, scope: str) -> None:
+    async def subscribers() -> int:
+        ((_, count),) = await store.pubsub_numsub(channels.live(scope))
+        return int(count)
+
+    async def nobody() -> bool:
+        return await subscribers() == 0
+
+    async with gateway.watch(scope) as one:
+        await one.recv()
+        async with gateway.watch(scope) as other:
+            await other.recv()
+            assert await subscribers() == 1, "one for both"
+    await eventually(nobody, 10, "unsubscribed")
+    assert gateway.feed.viewers == 0
+    async with gateway.watch(scope) as again:
+        assert isinstance(frames.decode(await again.recv()), Snapshot)
+
+
+async def test_leaving_and_coming_at_once_misses_nothing(
+    gateway: Gateway, writer: Writer, store: Any, scope: str
+) -> None:
+    """Each time the last viewer goes and another comes, the scope is forgotten, and read anew on a confirmation."""
+    for _ in range(30):
+        page = Page(scope)
+        async with gateway.watch(scope) as connection:
+            await writer.write(scope)
+            await caught_up(connection, page, store)
+
+
+# --- faults ---
+
+
+async def test_no_gap_and_no_duplicate_whatever_breaks(
+    gateway: Gateway, writer: Writer, store: Any, scopes: list[str]
+) -> None:
+    """Viewers who come and go, most of them by an aborted connection, killed links to Redis, and a flushed Redis."""
+    names = [*scopes[:2], scopes[3]]
+    stay, quiet = asyncio.Event(), asyncio.Event()
+    pages = [Page(*names[: 1 + n % 3]) for n in range(12)]
+    connections = 0
+
+    async def write() -> None:
+        while not stay.is_set() or gateway.feed.viewers < len(pages):
+            await writer.write(*names)
+            await asyncio.sleep(random.uniform(0, 0.02))
+
+    async def view(page: Page) -> None:
+        """Breaks off after some frames and comes back, until told to stay; then stays until it knows all there is."""
+        nonlocal connections
+        while True:
+            page.reconnect()
+            async with gateway.watch(*page.scopes) as connection:
+                connections += 1
+                for _ in range(random.randint(1, 80)):
+                    await received(connection, page)
+                    if stay.is_set():
+                        break
+                else:
+                    if random.random() < 0.8:
+                        connection.transport.abort()
+                    continue
+                while not quiet.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        await received(connection, page, within_s=0.2)
+                return await caught_up(connection, page, store)
+
+    viewers = [asyncio.create_task(view(page)) for page in pages]
+    writing = asyncio.create_task(write())
+    for turn in range(8):
+        at = writer.written
+
+        async def more(at: int = at) -> bool:
+            return writer.written > at + 60
+
+        await eventually(more, 30, "the class goes on")
+        if turn == 4:
+            await store.flushdb()
+        else:
+            await store.execute_command("CLIENT", "KILL", "TYPE", "normal" if turn == 6 else "pubsub")
+    stay.set()
+    await asyncio.wait_for(writing, 30 * PATIENCE)
+    quiet.set()
+    await asyncio.wait_for(asyncio.gather(*viewers), 30 * PATIENCE)
+    assert connections > 2 * len(pages)
+
+
+@pytest.mark.parametrize("fault", ["killed", "hung"])
+async def test_redis_away_is_told_and_ended_by_a_fresh_snapshot(own_valkey: Valkey, scope: str, fault: str) -> None:
+    own_valkey.start()
+    page, late = Page(scope), Page(scope)
+    async with (
+        Gateway(own_valkey.url) as gateway,
+        Writer(own_valkey.url) as writer,
+        _client(own_valkey.url) as store,
+        gateway.watch(scope) as connection,
+    ):
+        await writer.write(scope)
+        await caught_up(connection, page, store)
+        before_ms = time.time() * 1000
+        if fault == "killed":
+            own_valkey.kill()
+        else:
+            os.kill(own_valkey.pid or 0, signal.SIGSTOP)
+        stale = await received(connection, page, within_s=2)
+        assert isinstance(stale, Stale)
+        # Redis was heard of at the latest when it was stopped, at the earliest a silence before.
+        assert before_ms - 5_000 * PATIENCE < stale.since_ms <= time.time() * 1000
+        async with gateway.watch(scope) as latecomer:
+            assert isinstance(await received(latecomer, late), Snapshot)
+            assert await received(latecomer, late) == stale
+            assert late.scopes[scope].values == page.scopes[scope].values
+            if fault == "killed":
+                await asyncio.to_thread(own_valkey.start)
+            else:
+                os.kill(own_valkey.pid or 0, signal.SIGCONT)
+            for watching, who in ((connection, page), (latecomer, late)):
+                assert isinstance(await received(watching, who), Snapshot)
+            await writer.write(scope)
+            for watching, who in ((connection, page), (latecomer, late)):
+                await caught_up(watching, who, store)
+
+
+async def test_redis_away_at_the_start(own_valkey: Valkey, scope: str) -> None:
+    page = Page(scope)
+    async with Gateway(own_valkey.url) as gateway, gateway.watch(scope) as connection:
+        assert isinstance(await received(connection, page, within_s=2), Stale)
+        await asyncio.to_thread(own_valkey.start)
+        assert await received(connection, page) == Snapshot(scope=scope, epoch="", offset=0, values=[])
+
+
+# --- slow viewers ---
+
+
+class RawViewer:
+    """A viewer that reads only when it is told to, from a small receive buffer."""
+
+    def __init__(self, gateway: Gateway, *scopes: str) -> None:
+        self._url = gateway.url(*scopes)
+        self._port = gateway.port
+        self._data = b""
+        self.close_code: int | None = None
+
+    async def __aenter__(self) -> "RawViewer":
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
+        self._socket.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(self._socket, ("127.0.0.1", self._port))
+        request = (
+            f"GET {self._url.partition(str(self._port))[2]} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        await loop.sock_sendall(self._socket, request.encode())
+        while b"\r\n\r\n" not in self._data:
+            assert await self._receive()
+        head, _, self._data = self._data.partition(b"\r\n\r\n")
+        assert b" 101 " in head.splitlines()[0]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._socket.close()
+
+    async def text(self) -> bytes | None:
+        """The next text frame; None at the end, then `close_code` says which."""
+        while True:
+            size, start = self._data[1] if len(self._data) > 1 else 0, 2
+            if size >= 126:
+                start = 4 if size == 126 else 10
+                size = int.from_bytes(self._data[2:start], "big")
+            if len(self._data) < max(start + size, 2):
+                if not await self._receive():
+                    return None
+                continue
+            opcode, payload = self._data[0] & 15, self._data[start : start + size]
+            self._data = self._data[start + size :]
+            if opcode == Opcode.CLOSE:
+                self.close_code = int.from_bytes(payload[:2], "big")
+                answer = WireFrame(Opcode.CLOSE, payload[:2]).serialize(mask=True)
+                await asyncio.get_running_loop().sock_sendall(self._socket, answer)
+            if opcode == Opcode.TEXT:
+                return payload
+
+    async def _receive(self) -> bool:
+        loop = asyncio.get_running_loop()
+        try:
+            data = await asyncio.wait_for(loop.sock_recv(self._socket, 65_536), 10 * PATIENCE)
+        except ConnectionResetError:
+            return False
+        self._data += data
+        return bool(data)
+
+
+async def test_a_slow_viewer_gets_the_newest_of_each_key_and_loses_count_of_nothing(
+    gateway: Gateway, writer: Writer, store: Any, scope: str
+) -> None:
+    page, slow_page = Page(scope), Page(scope)
+    async with gateway.watch(scope) as quick, RawViewer(gateway, scope) as slow:
+        for _ in range(300):  # 1.2 MB: more than kernel and process take
+            await writer.write(scope, padding=4_000)
+        await caught_up(quick, page, store)
+        truth = await known(store, scope)
+        watched = slow_page.scopes[scope]
+        while (watched.epoch, watched.offset, watched.values) != truth:
+            text = await slow.text()
+            assert text is not None, f"closed with {slow.close_code}"
+            slow_page.take(text)
+        assert watched.skipped > 0
+        assert watched.updates < 300
+        await writer.write(scope)
+        text = await slow.text()
+        assert text is not None
+        assert isinstance(slow_page.take(text), Update)
+
+
+async def test_a_viewer_who_takes_nothing_is_closed_with_3008(redis_url: str, writer: Writer, scope: str) -> None:
+    async with Gateway(redis_url, stall_s=0.3) as gateway, RawViewer(gateway, scope) as stalled:
+
+        async def cut_off() -> bool:
+            await writer.write(*[scope] * 10, padding=4_000)
+            return gateway.feed.viewers == 0 and gateway.connections == 1
+
+        await _joined(gateway, 1)
+        await eventually(cut_off, 20, "cut off, and waiting for its close frame to be read")
+        page = Page(scope)
+        while (text := await stalled.text()) is not None:
+            page.take(text)
+        assert stalled.close_code == 3008
+
+
+async def test_a_viewer_who_never_reads_again_holds_no_connection(redis_url: str, writer: Writer, scope: str) -> None:
+    async with Gateway(redis_url, stall_s=0.3) as gateway, RawViewer(gateway, scope):
+
+        async def gone() -> bool:
+            await writer.write(*[scope] * 10, padding=4_000)
+            return gateway.connections == 0
+
+        await _joined(gateway, 1)
+        await eventually(gone, 20, "the connection is aborted")
+
+
+async def _joined(gateway: Gateway, viewers: int) -> None:
+    async def there() -> bool:
+        return gateway.feed.viewers == viewers
+
+    await eventually(there, 10, "joined")
+
+
+async def test_uvicorns_own_connection_will_do_too(redis_url: str, writer: Writer, scope: str) -> None:
+    page = Page(scope)
+    async with Gateway(redis_url, ws=WebSocketsSansIOProtocol, viewers_max=1) as gateway:
+        async with gateway.watch(scope) as connection:
+            assert isinstance(await received(connection, page), Snapshot)
+            await writer.write(scope)
+            assert isinstance(await received(connection, page), Update)
+            async with gateway.watch(scope) as one_too_many:
+                with pytest.raises(ConnectionClosedError) as closed:
+                    await one_too_many.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1013
+        await _joined(gateway, 0)
+
+
+# --- who is turned away ---
+
+
+@pytest.mark.parametrize("scopes_", [[], ["class:c"], ["team:t"], [f"student:{n}" for n in range(65)]])
+async def test_a_bad_scope_is_told_and_closed(gateway: Gateway, scopes_: list[str]) -> None:
+    async with gateway.watch(*scopes_) as connection:
+        frame = frames.decode(await connection.recv())
+        assert isinstance(frame, Error)
+        assert frame.code == "bad_scope"
+        with pytest.raises(ConnectionClosedError) as closed:
+            await connection.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1008
+
+
+async def test_one_viewer_too_many_is_told_to_come_back(redis_url: str, scope: str) -> None:
+    async with Gateway(redis_url, viewers_max=2) as gateway:
+        async with gateway.watch(scope) as one, gateway.watch(scope) as two:
+            await one.recv()
+            await two.recv()
+            async with gateway.watch(scope) as three:
+                with pytest.raises(ConnectionClosedError) as closed:
+                    await three.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1013
+        await _joined(gateway, 0)
+        async with gateway.watch(scope) as again:
+            assert isinstance(frames.decode(await again.recv()), Snapshot)
+
+
+async def test_who_may_not_watch_is_told_why(redis_url: str, scope: str) -> None:
+    async with Gateway(redis_url, refusal="only from this machine") as gateway:
+        with pytest.raises(InvalidStatus) as refused:
+            await gateway.watch(scope)
+    assert refused.value.response.status_code == 403
+    assert refused.value.response.headers["content-type"] == "application/problem+json"
+    assert b"only from this machine" in (refused.value.response.body or b"")
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (["x"] * (endpoint.MESSAGES_PER_MINUTE_MAX + 1), 1008),
+        (["x" * (endpoint.MESSAGE_BYTES_MAX + 1)], 1009),
+        ([b"x" * 10_000], 1009),  # uvicorn's own bound
+    ],
+    ids=["too many", "too big", "far too big"],
+)
+async def test_who_says_too_much_is_closed(gateway: Gateway, scope: str, said: list[str | bytes], code: int) -> None:
+    async with gateway.watch(scope) as connection:
+        await connection.recv()
+        with contextlib.suppress(ConnectionClosed):
+            for message in said:
+                await connection.send(message)
+        with pytest.raises(ConnectionClosedError) as closed:
+            await connection.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == code
+    await _joined(gateway, 0)
+
+
+async def test_what_a_viewer_says_is_ignored(gateway: Gateway, writer: Writer, scope: str) -> None:
+    page = Page(scope)
+    async with gateway.watch(scope) as connection:
+        await received(connection, page)
+        for message in ("{", b"\x00", "subscribe"):
+            await connection.send(message)
+        await writer.write(scope)
+        await received(connection, page)
+
+
+async def test_stopping_the_gateway_closes_with_1012(redis_url: str, scope: str) -> None:
+    gateway = Gateway(redis_url)
+    async with gateway, gateway.watch(scope) as connection:
+        await connection.recv()
+        await gateway.stop()
+        with pytest.raises(ConnectionClosed) as closed:
+            await connection.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012
