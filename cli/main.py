@@ -9,8 +9,8 @@ import typer
 COMMANDS = {
     "up": ("cli.up:up", "Start everything, with the demo classroom, and print the dashboard's address."),
     "down": ("cli.up:down", "Stop what `up` started."),
-    "status": ("cli.up:status", "What runs, where, and how it is."),
-    "logs": ("cli.up:logs", "The last lines of a process's log, or of all."),
+    "status": ("cli.status:status", "What runs, where, and how it is."),
+    "logs": ("cli.status:logs", "The last lines of a process's log, or of all."),
     "doctor": ("cli.doctor:doctor", "Look at this machine and say what to mend."),
     "topics": ("cli.topics:app", "How the broker's topics differ from topics.yaml, and mend it."),
     "db": ("cli.db:app", "The PostgreSQL schema."),

@@ -16,12 +16,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
+import psutil
+
+from stack import child
 from stack.errors import StackError
 from stack.server import CACHE, Progress, Server, quiet
 
 DATABASE = "classpulse"
 USER = "postgres"
 _TOOL_TIMEOUT_S = 60.0
+_COLLECT_TIMEOUT_S = 10.0  # init collects the dead at once, unless the machine is very busy
 
 
 class Postgres(Server):
@@ -60,6 +64,8 @@ class Postgres(Server):
     def prepare(self) -> None:
         data = self._base() / "data"
         if (data / "PG_VERSION").exists() and (data / "complete").exists():
+            # PostgreSQL takes a dead server that nobody has collected yet for a running one.
+            child.wait_until(lambda: not _uncollected(data / "postmaster.pid"), _COLLECT_TIMEOUT_S)
             return
         shutil.rmtree(data, ignore_errors=True)  # what an interrupted initdb left
         data.mkdir(mode=0o700)
@@ -171,6 +177,14 @@ class Postgres(Server):
             last = (done.stdout + done.stderr).splitlines()[-12:]
             raise StackError(f"{program} ended with exit code {done.returncode}. Its last lines:", lines=last)
         return done.stdout
+
+
+def _uncollected(lock: Path) -> bool:
+    """Whether the process that PostgreSQL's lock file names is a zombie."""
+    try:
+        return bool(psutil.Process(int(lock.read_text().split()[0])).status() == psutil.STATUS_ZOMBIE)
+    except (OSError, ValueError, IndexError, psutil.Error):
+        return False
 
 
 def _enterable(folder: Path) -> bool:

@@ -1,0 +1,118 @@
+"""`classpulse status` and `classpulse logs`: what runs here, where, and how it is."""
+
+import os
+import time
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stack import answers, child, state
+from stack.home import Home
+from stack.state import Run, Service
+
+HEALTH_TIMEOUT_S = 5.0  # the gateway gives each of its own questions less
+
+_STYLES = {"ready": "green", "starting": "yellow", "restarting": "yellow", "waiting": "dim", "failed": "red"}
+
+console = Console()
+
+
+def status(
+    json: Annotated[bool, typer.Option("--json", help="every address, port and pid, for programs")] = False,
+) -> None:
+    """What runs, where, and how it is."""
+    run = state.read(Home.of(os.environ))
+    run.services = [service for service in run.services if service.kind != "task" or service.state == "failed"]
+    health = _health(run)
+    workers = health.get("workers", [])
+    if json:
+        whole = {**msgspec.to_builtins(run), "workers": workers}
+        typer.echo(msgspec.json.format(msgspec.json.encode(whole)))
+        return
+    console.print(f"{run.state}   {run.dashboard if run.state == 'running' else ''}   home: {run.home}", soft_wrap=True)
+    if run.error:
+        console.print(run.error, style="red", markup=False, soft_wrap=True)
+    if run.state != "stopped":
+        console.print(_services(run))
+        console.print(_workers(workers) if workers else "The gateway tells of no workers.")
+        if health:
+            console.print(f"health: {health.get('status', 'unknown')}", highlight=False)
+
+
+def logs(
+    name: Annotated[str, typer.Argument(help="of a service; default: all")] = "",
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="how many of the last lines")] = 20,
+) -> None:
+    """The last lines of a process's log, or of all."""
+    folder = Home.of(os.environ).log("any").parent
+    found = sorted(folder.glob(f"{name or '*'}.log"))
+    if not found:
+        there = ", ".join(log.stem for log in sorted(folder.glob("*.log"))) or "none"
+        console.print(f"there is no log of {name or 'anything'} in {folder}; there are: {there}", soft_wrap=True)
+        raise typer.Exit(1)
+    for log in found:
+        console.print(Text(f"── {log.stem} ── {log}", style="bold"), soft_wrap=True)
+        console.print("\n".join(child.tail(log, lines)), markup=False, highlight=False, soft_wrap=True)
+
+
+def _health(run: Run) -> dict[str, Any]:
+    """What the gateway says; nothing where it does not answer."""
+    if run.state == "stopped" or not run.dashboard:
+        return {}
+    found = answers.http_json(f"{run.dashboard}api/v1/health", timeout_s=HEALTH_TIMEOUT_S)
+    return found[1] if found is not None and isinstance(found[1], dict) else {}
+
+
+def _services(run: Run) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("service", "state", "pid", "address", "restarts", ""):
+        table.add_column(column, justify="right" if column in ("pid", "restarts") else "left")
+    for service in run.services:
+        table.add_row(*_row(service))
+    return table
+
+
+def _row(service: Service) -> tuple[str | Text, ...]:
+    shown = f"{service.state} (external)" if service.kind == "external" else service.state
+    return (
+        service.name,
+        Text(shown, style=_STYLES.get(service.state, "")),
+        str(service.pid or ""),
+        service.address,
+        str(service.restarts or ""),
+        Text(service.detail),
+    )
+
+
+def _workers(workers: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("worker", "pid", "partitions", "handled", "unread", "last progress", "ready"):
+        table.add_column(column, justify="right" if column in ("pid", "handled", "unread") else "left")
+    for worker in workers:
+        held = "  ".join(f"{topic} {_ranges(numbers)}" for topic, numbers in worker["partitions"].items())
+        last = worker["last_progress_ms"]
+        table.add_row(
+            worker["app"],
+            str(worker["pid"]),
+            held or "none",
+            f"{worker['events_handled']:,}",
+            f"{worker['lag_records']:,}",
+            "never" if last is None else f"{max(0.0, time.time() - last / 1000):.0f} s ago",
+            Text("ready", style="green") if worker["ready"] else Text(worker["reason"], style="yellow"),
+        )
+    return table
+
+
+def _ranges(numbers: list[int]) -> str:
+    """0,1,2,5 → 0-2,5"""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
