@@ -36,9 +36,9 @@ def write_roster(out: Annotated[Path, typer.Option(help="where to write the CSV"
 
 @app.command()
 def run(
-    url: Annotated[str, typer.Option(help="the gateway's address")] = "http://127.0.0.1:8000",
+    url: Annotated[str, typer.Option(envvar="CLASSPULSE_URL", help="the gateway's address")] = "http://127.0.0.1:8000",
     key: Annotated[str, typer.Option(envvar="CLASSPULSE_KEY", help="API key")] = "",
-    key_file: Annotated[Path | None, typer.Option(help="file with the API key")] = None,
+    key_file: Annotated[Path | None, typer.Option(envvar="CLASSPULSE_KEY_FILE", help="file with the API key")] = None,
     rate: Annotated[float, typer.Option(min=0.1, max=1000, help="mean events a second of the class")] = DEFAULT_RATE,
     seed: Seed = DEFAULT_SEED,
     for_s: Annotated[float | None, typer.Option("--for", min=0, help="seconds; default: until stopped")] = None,

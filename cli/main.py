@@ -1,9 +1,13 @@
 """`classpulse`: every command of the house. A command's module is imported when it is called, so --help stays quick."""
 
+import os
 import sys
 from importlib import import_module
 
 import typer
+
+from stack import state
+from stack.home import Home
 
 # command → where it is, and what --help says of it
 COMMANDS = {
@@ -19,6 +23,8 @@ COMMANDS = {
     "demo": ("cli.demo:app", "The simulated classroom: an ordinary producer of events."),
     "replay": ("cli.replay:replay", "Send a real export of xAPI statements through the door."),
 }
+# What these are to work on is, where nobody says, the local stack that runs here.
+ON_THE_STACK = {"topics", "db", "keys", "roster", "demo", "replay"}
 
 
 def app() -> None:
@@ -27,6 +33,9 @@ def app() -> None:
     if name not in COMMANDS:
         print(_help(), file=sys.stdout if name in ("-h", "--help") else sys.stderr)
         raise SystemExit(0 if name in ("-h", "--help") else f"\nclasspulse: there is no command {name!r}")
+    if name in ON_THE_STACK:
+        for variable, value in _running_stack().items():
+            os.environ.setdefault(variable, value)
     module, attribute = COMMANDS[name][0].split(":")
     command = getattr(import_module(module), attribute)
     if not isinstance(command, typer.Typer):
@@ -34,6 +43,14 @@ def app() -> None:
         only.command()(command)
         command = only
     command(args=arguments, prog_name=f"classpulse {name}")
+
+
+def _running_stack() -> dict[str, str]:
+    """Its settings, where its door is, and a key for it; nothing where none runs in this home."""
+    run = state.read(Home.of(os.environ))
+    if run.state == "stopped":
+        return {}
+    return {**run.environment, "CLASSPULSE_URL": run.dashboard, "CLASSPULSE_KEY_FILE": run.demo_key_file}
 
 
 def _help() -> str:

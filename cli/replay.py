@@ -36,9 +36,9 @@ def read_key(key: str, key_file: Path | None) -> str:
 
 def replay(
     file: Annotated[Path, typer.Argument(help="xAPI statements: JSON lines or an array, plain or gzip", exists=True)],
-    url: Annotated[str, typer.Option(help="the gateway's address")] = "http://127.0.0.1:8000",
+    url: Annotated[str, typer.Option(envvar="CLASSPULSE_URL", help="the gateway's address")] = "http://127.0.0.1:8000",
     key: Annotated[str, typer.Option(envvar="CLASSPULSE_KEY", help="API key")] = "",
-    key_file: Annotated[Path | None, typer.Option(help="file with the API key")] = None,
+    key_file: Annotated[Path | None, typer.Option(envvar="CLASSPULSE_KEY_FILE", help="file with the API key")] = None,
     speed: Annotated[
         float | None, typer.Option(min=0.001, help="1 = as it happened; default: as fast as it goes")
     ] = None,
