@@ -1,5 +1,6 @@
 """A worker's signs of life: is its loop turning, is it getting on, who knows about it."""
 
+import logging
 import os
 import socket
 import time
@@ -22,6 +23,7 @@ from wire import channels, workers
 log = structlog.get_logger(__name__)
 
 REDIS_TIMEOUT_S = 1.0  # a heartbeat that takes longer is skipped: the next one is near
+STOP_WITHIN_S = 6.0  # less than any supervisor waits before it kills
 LOOP_LATE_S = 5.0  # a loop that woke so late was blocked: nothing else was served meanwhile
 
 
@@ -38,9 +40,15 @@ class Pulse(mode.Service):  # type: ignore[misc]
         self._last_progress: float | None = None  # monotonic
         self._caught_up = time.monotonic()  # when there was last nothing left to read
         self._loop_lag_s = 0.0
+        self._under_way: list[float] = []  # monotonic starts of the batches an agent has now
         self._redis_said = True
+        self._stopping_since: float | None = None  # monotonic
 
-    def progress(self, records: int) -> None:
+    def begins(self, started: float) -> None:
+        self._under_way.append(started)
+
+    def finished(self, started: float, records: int) -> None:
+        self._under_way.remove(started)
         if records:
             self._handled += records
             self._last_progress = time.monotonic()
@@ -62,12 +70,24 @@ class Pulse(mode.Service):  # type: ignore[misc]
         while not self.should_stop:
             due = time.monotonic() + channels.HEARTBEAT_S
             await self.sleep(channels.HEARTBEAT_S)
+            if self._app.should_stop:
+                self._leave_in_time()
+            if self.should_stop:
+                break  # on_stop takes the heartbeat away
             self._loop_lag_s = max(0.0, time.monotonic() - due)
             beat = self.heartbeat()
             telemetry.EVENT_LOOP_LAG.labels(beat.app).set(self._loop_lag_s)
             telemetry.LAG_RECORDS.labels(beat.app).set(beat.lag_records)
             telemetry.READY.labels(beat.app).set(beat.ready)
             await self._write(beat)
+
+    def _leave_in_time(self) -> None:
+        """Faust waits without end for a batch that waits for a store or for Kafka, and would then commit it."""
+        self._stopping_since = self._stopping_since or time.monotonic()
+        if time.monotonic() - self._stopping_since > STOP_WITHIN_S:
+            log.warning("not done in time; what is not committed will be read again", batches=len(self._under_way))
+            logging.shutdown()
+            os._exit(os.EX_OK)
 
     async def _write(self, beat: workers.Heartbeat) -> None:
         try:
@@ -125,6 +145,12 @@ class Pulse(mode.Service):  # type: ignore[misc]
         if self._loop_lag_s > LOOP_LATE_S:
             return f"event loop woke {self._loop_lag_s:.1f} s late"
         now = time.monotonic()
+        # What is unread lies in Kafka; what an agent has, or waits behind what it has, is read but not done.
+        if self._under_way and (busy_s := now - min(self._under_way)) > self._settings.stall_s:
+            return f"a batch has been under way for {busy_s:.0f} s"
+        # Faust goes on as if nothing were; aiokafka knows, from its heartbeats to the group's coordinator.
+        if self._app.consumer._thread._consumer._coordinator.coordinator_id is None:
+            return "Kafka cannot be reached: no coordinator of its consumer group answers"
         if self.lag_records() == 0:
             self._caught_up = now
         still_s = now - max(self._caught_up, self._last_progress or 0.0)

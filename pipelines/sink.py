@@ -5,7 +5,6 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import msgspec
 import structlog
 
 from pipelines import dead_letters, telemetry
@@ -43,7 +42,7 @@ class Sink:
     async def _read(self, message: Any) -> ScopeUpdate | None:
         try:
             return metrics.decode(message.value or b"")
-        except msgspec.DecodeError as error:
+        except dead_letters.UNREADABLE as error:
             letter = dead_letters.dead_letter(message, dead_letters.judge(error), str(error))
             await delivered([dead_letters.send(self._worker.app.conf.id, self._dead, letter)])
             return None

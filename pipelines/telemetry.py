@@ -4,6 +4,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 RECORDS = Counter("classpulse_records_total", "Records handled to the end.", ["app", "topic"])
 VERDICTS = Counter("classpulse_events_total", "What became of the events read, by verdict.", ["verdict"])
+SKIPPED = Counter(
+    "classpulse_offsets_skipped_total", "Offsets of activity that were never read: events may be missing."
+)
 DEAD_LETTERS = Counter("classpulse_dead_letters_total", "Records sent to activity.dead-letters.", ["app", "reason"])
 BATCH_SECONDS = Histogram(
     "classpulse_batch_seconds", "Time from taking a batch to its last acknowledged write.", ["app"]

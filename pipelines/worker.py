@@ -20,6 +20,7 @@ import structlog
 
 from pipelines import telemetry
 from pipelines.alive import Pulse, Web
+from pipelines.recovery import Tables
 from pipelines.settings import WorkerSettings
 from wire import topics
 
@@ -31,22 +32,35 @@ State = TypeVar("State", bound=msgspec.Struct)
 TAKE_RECORDS = 500
 TAKE_WITHIN_S = 0.05
 
+# How long a worker may fetch nothing, because a store is away, and stay in its group. Thrown out for that it would not
+# come back: Faust fetches when it has partitions, aiokafka joins when it fetches. That it lives is said by its
+# heartbeats, whether it gets on by /readyz.
+HELD_S_MAX = 30 * 86_400.0
+
+
+class App(faust.App):  # type: ignore[misc]
+    def _create_directories(self) -> None:
+        """None: the tables are in memory and in Kafka. Faust would leave an empty folder wherever it is started."""
+
 
 def create_app(name: str, settings: WorkerSettings) -> faust.App:
     """A Faust app with the topics of topics.yaml; Faust itself creates none. Opens nothing yet."""
-    partitions = topics.load()[topics.ACTIVITY].partitions
-    return faust.App(
+    wanted = topics.load()
+    return App(
         name,
         broker=[f"kafka://{address.strip()}" for address in settings.kafka.split(",")],
         store="memory://",
-        topic_partitions=partitions,
+        TableManager=Tables,
+        topic_partitions=wanted[topics.ACTIVITY].partitions,
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,
         broker_commit_interval=1.0,
         broker_session_timeout=10.0,
         broker_heartbeat_interval=2.0,
+        broker_max_poll_interval=HELD_S_MAX,
         producer_acks=-1,
+        producer_max_request_size=max(topic.max_message_bytes for topic in wanted.values()),
         stream_wait_empty=True,  # what has been taken is finished and committed before a partition is given away
         worker_redirect_stdouts=False,
         logging_config=_logging(settings),
@@ -84,16 +98,22 @@ class Worker:
         """Around everything an agent does with a batch: counts and times it, and ends the process where it fails.
 
         Faust acknowledges a batch whose agent raised, and commits on an orderly stop; either would lose it. So the
-        process leaves at once, and whoever starts it again reads the batch again.
+        process leaves at once, and whoever starts it again reads the batch again. The same for a batch that is
+        cancelled because the worker is told to stop.
         """
         started = time.monotonic()
+        self.pulse.begins(started)
         try:
             yield
-        except Exception:
-            log.exception("batch failed; leaving so that it is read again", topic=topic, records=records)
+        except BaseException as error:
+            stopping = not isinstance(error, Exception) and self.app.should_stop
+            if stopping:
+                log.warning("stopped with a batch under way; it will be read again", topic=topic, records=records)
+            else:
+                log.exception("batch failed; leaving so that it is read again", topic=topic, records=records)
             logging.shutdown()
-            os._exit(os.EX_SOFTWARE)
-        self.pulse.progress(records)
+            os._exit(os.EX_OK if stopping else os.EX_SOFTWARE)
+        self.pulse.finished(started, records)
         telemetry.RECORDS.labels(self.app.conf.id, topic).inc(records)
         telemetry.BATCH_SECONDS.labels(self.app.conf.id).observe(time.monotonic() - started)
 
@@ -161,7 +181,8 @@ def _logging(settings: WorkerSettings) -> dict[str, Any]:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    renderer: Any = structlog.dev.ConsoleRenderer(colors=False)
+    # Plain: the others draw boxes, and show every local variable.
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     if settings.log_format == "json":
         shared.append(structlog.processors.format_exc_info)
         renderer = structlog.processors.JSONRenderer()

@@ -11,8 +11,48 @@ COURSES = {
     "ds201": "データ分析 · Data Analysis",
     "web110": "ウェブ開発 · Web Development",
 }
-_FAMILY = ["佐藤", "鈴木", "高橋", "田中", "伊藤", "渡辺", "山本", "中村", "小林", "加藤", "Miller", "Garcia", "Nguyen", "Kim", "Rossi", "Novak", "Silva", "Haddad"]
-_GIVEN = ["陽菜", "蓮", "葵", "湊", "凛", "樹", "結衣", "大翔", "紬", "悠真", "Emma", "Liam", "Mia", "Noah", "Zoe", "Kenji", "Sara", "Omar", "Lena", "Ivan"]
+_FAMILY = [
+    "佐藤",
+    "鈴木",
+    "高橋",
+    "田中",
+    "伊藤",
+    "渡辺",
+    "山本",
+    "中村",
+    "小林",
+    "加藤",
+    "Miller",
+    "Garcia",
+    "Nguyen",
+    "Kim",
+    "Rossi",
+    "Novak",
+    "Silva",
+    "Haddad",
+]
+_GIVEN = [
+    "陽菜",
+    "蓮",
+    "葵",
+    "湊",
+    "凛",
+    "樹",
+    "結衣",
+    "大翔",
+    "紬",
+    "悠真",
+    "Emma",
+    "Liam",
+    "Mia",
+    "Noah",
+    "Zoe",
+    "Kenji",
+    "Sara",
+    "Omar",
+    "Lena",
+    "Ivan",
+]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """What a window says: an absolute value, keyed by metric, label, scope and window start: twice is once."""
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 
 class Metric(StrEnum):
@@ -27,14 +29,26 @@ WINDOW_S = {
 HISTORY_STEP_MS = 60_000
 
 
+# What no store could take is refused when it is read: control characters, a scope that is none (`wire.scopes`), times
+# before the last day of 1969 (windows that end in 1970) or behind April 2262, where InfluxDB's nanoseconds end.
+_ANY_SCOPE = (
+    r"^(?:(?:student|course):[^\x00-\x1f\x7f]*|team:[^\x00-\x1f\x7f]+/[^\x00-\x1f\x7f/]*(?!/))[^\x00-\x1f\x7f\\]\Z"
+)
+ScopeText = Annotated[str, Meta(pattern=_ANY_SCOPE)]
+Label = Annotated[str, Meta(pattern=r"^([^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\\])?\Z")]
+TimeMs = Annotated[int, Meta(ge=-86_400_000, le=9_223_372_036_853)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+WindowS = Annotated[int, Meta(ge=1, le=86_400)]
+
+
 class MetricPoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     metric: Metric
-    label: str = ""  # "" where the metric has no label
-    window_s: int
-    start_ms: int  # the window is [start_ms, start_ms + window_s)
+    label: Label = ""  # "" where the metric has no label
+    window_s: WindowS
+    start_ms: TimeMs  # the window is [start_ms, start_ms + window_s)
     value: float
-    n: int  # events behind the value (attempts for error_rate, students for help_requests_open)
-    as_of_ms: int  # event time the value has seen
+    n: Count  # events behind the value (attempts for error_rate, students for help_requests_open)
+    as_of_ms: TimeMs  # event time the value has seen
 
     @property
     def end_ms(self) -> int:
@@ -49,7 +63,7 @@ class MetricPoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class ScopeUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """The values of one scope that changed together; keyed by scope in the topic `metrics`."""
 
-    scope: str
+    scope: ScopeText
     points: list[MetricPoint]
 
 

@@ -28,7 +28,10 @@ _UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _RETENTION = re.compile(r"([1-9][0-9]{0,5})([mhd])")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")  # org.apache.kafka.common.internals.Topic
 _REQUIRED = frozenset({"about", "key", "partitions", "cleanup", "writers", "readers"})
-_FIELDS = _REQUIRED | {"retention"}
+_FIELDS = _REQUIRED | {"retention", "max_message_bytes"}
+
+MESSAGE_BYTES = 1_048_588  # Kafka's own default
+MESSAGE_BYTES_MAX = 16 * 2**20  # more would stall a consumer
 
 
 class TopicsError(ValueError):
@@ -45,14 +48,22 @@ class Topic:
     retention_ms: int | None  # None: compacted, kept for good
     writers: tuple[str, ...]
     readers: tuple[str, ...]
+    max_message_bytes: int = MESSAGE_BYTES
 
     @property
     def configs(self) -> dict[str, str]:
         """What the broker is told, as it names and writes it."""
+        large = self.max_message_bytes != MESSAGE_BYTES
+        size = {"max.message.bytes": str(self.max_message_bytes)} if large else {}
         if self.retention_ms is None:
             # Small segments let the cleaner reach what was written a moment ago: recovery reads what it leaves.
-            return {"cleanup.policy": "compact", "segment.bytes": str(16 * 2**20), "min.cleanable.dirty.ratio": "0.3"}
-        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+            compact = {
+                "cleanup.policy": "compact",
+                "segment.bytes": str(16 * 2**20),
+                "min.cleanable.dirty.ratio": "0.3",
+            }
+            return compact | size
+        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)} | size
 
 
 @dataclass(frozen=True)
@@ -206,6 +217,11 @@ def _topic(name: Any, fields: Any, file: str) -> Topic:
     partitions = fields["partitions"]
     if type(partitions) is not int or not 1 <= partitions <= PARTITIONS_MAX:
         raise TopicsError(f"{where}: field 'partitions': expected 1 to {PARTITIONS_MAX}, got {partitions!r}")
+    size = fields.get("max_message_bytes", MESSAGE_BYTES)
+    if type(size) is not int or not MESSAGE_BYTES <= size <= MESSAGE_BYTES_MAX:
+        raise TopicsError(
+            f"{where}: field 'max_message_bytes': expected {MESSAGE_BYTES} to {MESSAGE_BYTES_MAX}, got {size!r}"
+        )
     return Topic(
         name=name,
         about=fields["about"],
@@ -215,6 +231,7 @@ def _topic(name: Any, fields: Any, file: str) -> Topic:
         retention_ms=_retention_ms(fields["cleanup"], fields.get("retention"), where),
         writers=_names(fields["writers"], "writers", where),
         readers=_names(fields["readers"], "readers", where),
+        max_message_bytes=size,
     )
 
 

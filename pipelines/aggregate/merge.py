@@ -20,6 +20,7 @@ IDLE_MS = 5_000  # quiet for so long, event time goes on as the wall clock does:
 # said of an old pane, or its sum would be too low. Longer than any backlog is expected to take.
 KEEP_MS = 2 * 3_600_000
 SWEEP_MS = 30_000  # looking for what can be dropped reads every window held
+POINTS_MAX = 1_000  # of one update: about 200 KB. A week replayed in a second changes thousands, and Kafka takes 1 MB
 
 
 class Held(msgspec.Struct, array_like=True):
@@ -33,7 +34,8 @@ class Held(msgspec.Struct, array_like=True):
 
 
 class Window(msgspec.Struct, frozen=True, array_like=True):
-    """The key of a Held: a pane or a day of a scope, or what has no window (kind "now", number 0)."""
+    """The key of a Held: a pane or a day of a scope, or what has no window (kind "now", number 0). Of each partition of
+    `partials` there is also one of kind "clock", whose scope is the partition's number: see `Merge.clock`."""
 
     scope: str
     kind: str
@@ -62,6 +64,7 @@ class Merge:
 
     def __init__(self, home: int, lateness_ms: int) -> None:
         self._home = home
+        self._clock = Window(str(home), "clock", 0)
         self._lateness_ms = lateness_ms
         self._held: dict[Window, Held] = {}
         self._touched_ms: dict[Window, int] = {}  # wall clock
@@ -71,19 +74,27 @@ class Merge:
         self._swept_at_ms = 0  # wall clock
         self._event_time_ms = 0
         self._event_time_at_ms = 0  # wall clock when it last moved
+        self._now_ms = 0  # event time as last told: with what the wall clock added while it was quiet
         self._head = 0
 
     @classmethod
     def restore(cls, home: int, lateness_ms: int, stored: Mapping[Window, Held], wall_ms: int) -> "Merge":
         self = cls(home, lateness_ms)
         self._held = dict(stored)
-        self._touched_ms = dict.fromkeys(stored, wall_ms)
-        for window in stored:
+        clock = self._held.pop(self._clock, None)
+        self._touched_ms = dict.fromkeys(self._held, wall_ms)
+        for window in self._held:
             self._add_up(window)
-        self._event_time_ms = max((held.event_time_ms for held in stored.values()), default=0)
-        self._event_time_at_ms = wall_ms
-        self._head = pane_of(self._event_time_ms)
+        self._event_time_ms = max((held.event_time_ms for held in self._held.values()), default=0)
+        self._now_ms = max(self._event_time_ms, clock.event_time_ms if clock else 0)
+        self._event_time_at_ms = wall_ms - (self._now_ms - self._event_time_ms)  # it goes on from what was told
+        self._head = pane_of(self._now_ms)
         self._awake = set(self._scopes)  # their values go on falling as time passes
+        # What was due by the windows' own event time was told before they were written; by the clock's, perhaps not.
+        told = pane_of(self._event_time_ms)
+        for window in self._held:
+            if window.kind == "pane":
+                self._scopes[window.scope].minutes_due.update(end for end in _minutes(window.number) if end > told)
         return self
 
     def apply(self, partial: Partial, wall_ms: int) -> None:
@@ -124,9 +135,7 @@ class Merge:
         scope.changed = True
         self._awake.add(window.scope)
         if window.kind == "pane":
-            # History has windows that end on a whole minute: the pane is in one of a minute, in five of 5 minutes.
-            first = windows.minute_end(window.number)
-            scope.minutes_due.update(range(first, first + DISTINCT_PANES, MINUTE_PANES))
+            scope.minutes_due.update(_minutes(window.number))
 
     def _add_up(self, window: Window) -> None:
         """Makes the scope's sum of this window anew from what is held."""
@@ -155,7 +164,10 @@ class Merge:
     def updates(self, wall_ms: int) -> list[ScopeUpdate]:
         """What has changed since the last call, and what the passing of time has changed; newest window last."""
         quiet_ms = wall_ms - self._event_time_at_ms
-        now_ms = self._event_time_ms + (quiet_ms if quiet_ms > IDLE_MS else 0)
+        # After a quiet time the next event may lie behind what the wall clock made of it. Told time does not go back:
+        # who keeps the newest would take the older value for it.
+        now_ms = max(self._now_ms, self._event_time_ms + (quiet_ms if quiet_ms > IDLE_MS else 0))
+        self._now_ms = now_ms
         head = max(self._head, pane_of(now_ms))
         moved, self._head = head > self._head, head
         out = []
@@ -163,7 +175,9 @@ class Merge:
             scope = self._scopes[name]
             if moved or scope.changed:
                 scope.changed = False
-                out.append(ScopeUpdate(scope=name, points=list(self._points(scope, now_ms, head))))
+                points = list(self._points(scope, now_ms, head))
+                chunks = (points[first : first + POINTS_MAX] for first in range(0, len(points), POINTS_MAX))
+                out += [ScopeUpdate(scope=name, points=chunk) for chunk in chunks]
             # After its last pane a scope is told of until every window has slid over it, and so has reached 0.
             if head > scope.last_pane + DISTINCT_PANES + MINUTE_PANES:
                 self._awake.remove(name)
@@ -174,13 +188,20 @@ class Merge:
             number = scope.days[day][kind]
             yield _point(Metric.EVENTS_BY_KIND, day * DAY_MS, number, number, now_ms, label=kind)
         scope.kinds_due.clear()
-        ready = {end for end in scope.minutes_due if end <= windows.minute_end(head)}
+        ready = {end for end in scope.minutes_due if end <= head}
         scope.minutes_due -= ready
         for end in sorted(ready | {head}):
             yield from _window_points(scope, end, now_ms)
         # No history of its own: the number waiting is told with the minute it was seen in.
         minute = windows.minute_end(head) - MINUTE_PANES + 1
         yield _point(Metric.HELP_REQUESTS_OPEN, minute * PANE_MS, scope.waiting, scope.waiting, now_ms)
+
+    def clock(self) -> dict[Window, Held | None]:
+        """What must lie in the changelog before `updates` are sent, so that told time does not go back after a kill:
+        how far the wall clock has carried event time beyond what the windows' own records say."""
+        if self._now_ms <= self._event_time_ms:
+            return {}
+        return {self._clock: Held(self._home, event_time_ms=self._now_ms)}
 
     def changes(self, wall_ms: int) -> dict[Window, Held | None]:
         """The windows to be written to the changelog since the last call; None: dropped."""
@@ -205,6 +226,13 @@ class Merge:
         # A student has one source partition: what it has left behind, no other will speak of.
         alone = window.scope.startswith(f"{ScopeKind.STUDENT}:")
         return alone or wall_ms - self._touched_ms[window] > KEEP_MS
+
+
+def _minutes(pane: int) -> range:
+    """The last panes of the windows that history has with this pane in them: they end on a whole minute, so the pane is
+    in one of a minute and in five of 5 minutes."""
+    first = windows.minute_end(pane)
+    return range(first, first + DISTINCT_PANES, MINUTE_PANES)
 
 
 def _window_points(scope: _Scope, end: int, now_ms: int) -> Iterable[MetricPoint]:

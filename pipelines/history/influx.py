@@ -4,13 +4,9 @@ import gzip
 from collections.abc import Sequence
 
 import aiohttp
-import structlog
 
-from pipelines import telemetry
-from pipelines.history.store import Row, StoreRefusedError, StoreUnavailableError
+from pipelines.history.store import Row, StoreRefusedError, StoreUnavailableError, write_halving
 from wire import history
-
-log = structlog.get_logger(__name__)
 
 LINES_PER_REQUEST = 5_000  # what InfluxDB recommends
 TIMEOUT_S = 30.0
@@ -18,7 +14,11 @@ TIMEOUT_S = 30.0
 
 class InfluxStore:
     """POST /api/v2/write. The client library's asynchronous write neither compresses nor tells a refused line from an
-    absent server, so the one request it would make is made here."""
+    absent server, so the one request it would make is made here.
+
+    The last write of a window stays. Rows come in the order they were told, so an older one comes behind a newer only
+    from a worker that was thrown out of its group while it waited for InfluxDB, and then still writes what it held.
+    """
 
     name = "influxdb"
 
@@ -29,26 +29,13 @@ class InfluxStore:
         self._session: aiohttp.ClientSession | None = None
 
     async def write(self, rows: Sequence[Row]) -> None:
-        lines = [history.line(scope, point) for scope, point in rows]
-        for first in range(0, len(lines), LINES_PER_REQUEST):
-            await self._send(lines[first : first + LINES_PER_REQUEST])
+        for first in range(0, len(rows), LINES_PER_REQUEST):
+            await write_halving(self.name, rows[first : first + LINES_PER_REQUEST], self._post)
 
-    async def _send(self, lines: list[str]) -> None:
-        """A refused request is halved until the refused lines are alone; they are counted and left out."""
-        try:
-            await self._post(lines)
-        except StoreRefusedError as error:
-            if len(lines) == 1:
-                telemetry.POINTS_REFUSED.labels(self.name).inc()
-                log.error("InfluxDB refuses a point", line=lines[0], error=str(error))
-                return
-            for half in (lines[: len(lines) // 2], lines[len(lines) // 2 :]):
-                await self._send(half)
-
-    async def _post(self, lines: list[str]) -> None:
+    async def _post(self, rows: Sequence[Row]) -> None:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
-        body = gzip.compress("\n".join(lines).encode(), compresslevel=1)
+        body = gzip.compress("\n".join(history.line(*row) for row in rows).encode(), compresslevel=1)
         try:
             async with self._session.post(self._url, params=self._query, headers=self._headers, data=body) as answer:
                 if answer.status < 300:

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from pipelines.history.store import Row, StoreRefusedError, StoreUnavailableError
+from pipelines.history.store import Row, StoreRefusedError, StoreUnavailableError, write_halving
 from wire import history
 
 TIMEOUT_S = 30.0
+ROWS_PER_STATEMENT = 5_000  # about a megabyte: a statement of any size would outgrow its timeout
 
-# A row that has seen more event time is not replaced by one that has seen less.
+# A row that has seen more event time is not replaced by one that has seen less. Told time never goes back
+# (aggregate/merge.py), so that can only be what a worker cut off from Kafka still had to write.
 _UPSERT = f"""
 INSERT INTO {history.TABLE} AS held (scope, metric, label, start_ms, window_s, value, n, as_of_ms)
 SELECT * FROM unnest(
@@ -28,8 +30,10 @@ class PostgresStore:
         self._pool: asyncpg.Pool | None = None
 
     async def write(self, rows: Sequence[Row]) -> None:
-        if not rows:
-            return
+        for first in range(0, len(rows), ROWS_PER_STATEMENT):
+            await write_halving(self.name, rows[first : first + ROWS_PER_STATEMENT], self._upsert)
+
+    async def _upsert(self, rows: Sequence[Row]) -> None:
         columns = zip(
             *(
                 (scope, p.metric.value, p.label, p.start_ms, p.window_s, p.value, p.n, p.as_of_ms)

@@ -10,7 +10,7 @@ import msgspec
 import redis.asyncio as redis
 
 from wire import channels, metrics
-from wire.metrics import Metric, ScopeUpdate
+from wire.metrics import Metric, MetricPoint, ScopeUpdate
 from wire.scopes import Scope
 
 TIMEOUT_S = 5.0
@@ -56,6 +56,8 @@ def _call(update: ScopeUpdate) -> tuple[list[str], list[Any]]:
         channels.live(scope),
         msgspec.json.encode(scope),
     ]
+    # An update after a backlog holds many windows of one value; what is shown is the newest.
+    newest: dict[tuple[int, str], MetricPoint] = {}
     for point in update.points:
         homes = [1]
         if point.metric is Metric.EVENTS_BY_KIND:
@@ -64,5 +66,9 @@ def _call(update: ScopeUpdate) -> tuple[list[str], list[Any]]:
                 keys.append(day)
             homes.append(keys.index(day) + 1)
         for number in homes:
-            arguments += [number, point.field, point.start_ms, point.as_of_ms, metrics.encode(point)]
+            held = newest.get((number, point.field))
+            if held is None or (held.start_ms, held.as_of_ms) <= (point.start_ms, point.as_of_ms):
+                newest[number, point.field] = point
+    for (number, field), point in newest.items():
+        arguments += [number, field, point.start_ms, point.as_of_ms, metrics.encode(point)]
     return keys, arguments

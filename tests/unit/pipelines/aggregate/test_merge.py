@@ -36,6 +36,9 @@ def check(pipeline: Pipeline, happened: list[ActivityEvent]) -> int:
                 continue
         assert point.value == expected, (scope, field, start_ms)
         checked += 1
+    minutes = {one.occurred_at_ms // 60_000 * 60_000 for one in happened if one.course_id == "py101"}
+    told = {start for scope, field, start in pipeline.points if (scope, field) == (SCOPES[0], "events_per_minute")}
+    assert minutes <= told, "every minute that holds an event has been told"
     return checked
 
 
@@ -76,6 +79,24 @@ def test_live_values_fall_to_zero_as_the_clock_moves_on_in_a_quiet_room() -> Non
     assert pipeline.value("course:py101", Metric.ACTIVE_STUDENTS, 330, 300) == 0
     pipeline.tell(wall_ms=500_000)
     assert pipeline.merge.updates(600_000) == []
+
+
+def test_the_newest_window_ends_with_the_pane_still_filling_and_a_minute_is_told_when_its_last_pane_is() -> None:
+    #   events   |x at 5 s
+    #   wall     0 s                        +52 s: event time 57 s
+    #   ends     +10 s, not yet the minute  +60 s, the minute
+    pipeline = Pipeline()
+    pipeline.folds[0].fold(records([event("s1", 5)]))
+
+    def newest_end_s() -> int:
+        points = (point for (scope, _, _), point in pipeline.points.items() if scope == "course:py101")
+        return max(point.end_ms - NOON_MS for point in points if point.metric is Metric.EVENTS_PER_MINUTE) // 1000
+
+    pipeline.tell(wall_ms=0)
+    assert newest_end_s() == 10
+    pipeline.tell(wall_ms=52_000)
+    assert newest_end_s() == 60
+    assert pipeline.value("course:py101", Metric.EVENTS_PER_MINUTE, 60, 60) == 1
 
 
 def test_a_student_in_many_panes_of_a_window_counts_once() -> None:
@@ -125,6 +146,20 @@ def test_restored_from_its_changelog_it_goes_on_as_if_it_had_never_stopped(seed:
     flush()
     pipeline.tell(wall_ms=10**9)
     check(pipeline, happened)
+
+
+def test_a_minute_under_way_when_it_stopped_is_told_though_time_jumps_over_its_end() -> None:
+    #   minutes   |    0    |    1    |    2    |
+    #   events     x          ✗            x        ✗ killed and restored
+    pipeline = Pipeline()
+    happened = [event("s0", 5), event("s0", 130)]
+    pipeline.folds[0].fold(records(happened[:1]))
+    pipeline.tell()
+    stored = {window: held for window, held in pipeline.merge.changes(0).items() if held is not None}
+    pipeline.merge = Merge.restore(0, 3_600_000, stored, 0)
+    pipeline.folds[0].fold(records(happened[1:], first_offset=1))
+    pipeline.tell()
+    assert pipeline.value("course:py101", Metric.EVENTS_PER_MINUTE, 60, 60) == 1
 
 
 def test_what_no_one_can_change_any_more_is_dropped_with_a_tombstone() -> None:
