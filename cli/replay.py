@@ -59,7 +59,9 @@ def replay(
     for problem in found.problems[:SHOWN]:
         errors.print(f"{file}:{problem.line}: {problem.reason}", highlight=False, markup=False)
 
-    save_to = replaying.progress_file(Path(os.environ.get("CLASSPULSE_HOME", ".classpulse")) / "replay", file, url)
+    save_to = replaying.progress_file(
+        Path(os.environ.get("CLASSPULSE_HOME", ".classpulse")) / "replay", file, url, unsorted, course, shift_to_now
+    )
     progress = None if restart else replaying.read_progress(save_to)
     if progress and progress.sent:
         console.print(f"going on after {progress.sent:,} events sent before; --restart begins anew")

@@ -21,6 +21,7 @@ BATCH_BYTES = 1_000_000
 TIMEOUT_S = 30.0  # the door answers within 5 s, so this is a lost connection
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 15.0
+_BUSY = (408, 425, 429)  # the client errors that mean: later
 
 
 class DoorClosedError(Exception):
@@ -82,7 +83,10 @@ class Door:
             if response is not None and status in (202, 422):
                 _settled(batch, response, answer)
                 return
-            if status in (400, 401, 403, 404, 405, 413):
+            if status == 413 and len(batch) == 1:
+                answer.rejected.append(Rejected(batch[0], None, "larger than the door takes"))
+                return
+            if 300 <= status < 500 and status not in _BUSY:
                 raise DoorClosedError(f"{self._url} answers {status}: {said}")
             if self._patience_s is not None and loop.time() - started > self._patience_s:
                 raise DoorAwayError(f"{self._url} has not answered for {self._patience_s:.0f} s: {said}")
@@ -117,12 +121,32 @@ def batches(events: Sequence[Event]) -> list[tuple[list[Event], bytes]]:
     return out
 
 
+class _Result(msgspec.Struct):
+    index: int
+    result: str
+    field: str | None = None
+    reason: str | None = None
+
+
+class _Results(msgspec.Struct):
+    results: list[_Result]
+
+
 def _settled(batch: list[Event], response: httpx.Response, answer: Answer) -> None:
-    for result in response.json()["results"]:
-        if result["result"] == "accepted":
+    """Raises DoorClosedError where the answer does not say of each event what became of it: that is not our door."""
+    try:
+        results = msgspec.json.decode(response.content, type=_Results).results
+    except msgspec.DecodeError as error:
+        raise DoorClosedError(
+            f"{response.url} answers {response.status_code}, but not as the door does: {error}"
+        ) from None
+    if sorted(result.index for result in results) != list(range(len(batch))):
+        raise DoorClosedError(f"{response.url} answers for {len(results)} events, but was sent {len(batch)}")
+    for result in results:
+        if result.result == "accepted":
             answer.accepted += 1
         else:
-            answer.rejected.append(Rejected(batch[result["index"]], result.get("field"), result["reason"]))
+            answer.rejected.append(Rejected(batch[result.index], result.field, result.reason or "no reason given"))
 
 
 def _retry_after(response: httpx.Response | None) -> float:

@@ -1,7 +1,9 @@
 """A file of xAPI statements, read into events: JSON lines or one JSON array, gzip or plain."""
 
+import codecs
 import gzip
 import uuid
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -32,7 +34,7 @@ class Export:
 def load(path: Path, course_id: str, *, sort: bool) -> Export:
     """Reads the whole file; by time unless told otherwise. What cannot be read is a Problem, and the rest goes on.
 
-    Raises OSError, and gzip.BadGzipFile or EOFError where a compressed file is damaged.
+    Raises OSError (where a compressed file is damaged: gzip.BadGzipFile) or EOFError (where its end is missing).
     """
     export = Export()
     dated: list[tuple[datetime, Event]] = []
@@ -60,7 +62,11 @@ def load(path: Path, course_id: str, *, sort: bool) -> Export:
 def _statements(data: bytes) -> Iterator[tuple[int, Any]]:
     """Each statement with its number, or the exception that says why it is none."""
     if data.startswith(GZIP_MAGIC):
-        data = gzip.decompress(data)
+        try:
+            data = gzip.decompress(data)
+        except zlib.error as error:
+            raise gzip.BadGzipFile(f"damaged: {error}") from None
+    data = data.removeprefix(codecs.BOM_UTF8)
     if data.lstrip()[:1] == b"[":
         try:
             whole = msgspec.json.decode(data)

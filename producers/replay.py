@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,9 +30,10 @@ class Outcome:
     rejected: list[Rejected] = field(default_factory=list)
 
 
-def progress_file(folder: Path, path: Path, url: str) -> Path:
-    """Named by what is sent and where to, so that another file or another door begins anew."""
-    digest = hashlib.sha256(path.read_bytes() + url.encode()).hexdigest()[:16]
+def progress_file(folder: Path, path: Path, url: str, *options: object) -> Path:
+    """Named by what is sent, how and where to: another file, option or door begins anew, since a number of events sent
+    says nothing of it."""
+    digest = hashlib.sha256(path.read_bytes() + repr((url, *options)).encode()).hexdigest()[:16]
     return folder / f"{digest}.json"
 
 
@@ -43,8 +45,11 @@ def read_progress(path: Path) -> Progress | None:
 
 
 def write_progress(path: Path, progress: Progress) -> None:
+    """Whole or not at all: with the shift lost, what was sent would be sent again as something else."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.encode(progress))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(msgspec.json.encode(progress))
+    temporary.replace(path)
 
 
 def shift_to_now(events: list[Event], now: datetime, speed: float | None) -> timedelta:
@@ -64,9 +69,8 @@ async def replay(
     tell: Callable[[int], None],
 ) -> Outcome:
     """Sends `events` from `progress.sent` on. `speed`: seconds of event time a second; None: as fast as the door takes
-    them. `save` and `tell` are called after each batch, `tell` with the number
-    settled. Cancelling is safe: what is not settled is sent again when
-    resumed, and counts once."""
+    them. `save` and `tell` are called after each batch, `tell` with the number settled. Cancelling is safe: what is not
+    settled is sent again when resumed, and counts once."""
     outcome = Outcome()
     due = _schedule(events[progress.sent :], speed)
     started = time.monotonic()

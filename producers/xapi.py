@@ -3,7 +3,7 @@
 import hashlib
 import re
 import uuid
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -41,6 +41,7 @@ _KIND_ELSEWHERE = {
     "terminated": Kind.SESSION_ENDED,
 }
 _COURSE_TYPES = ("http://adlnet.gov/expapi/activities/course", "http://vocab.xapi.fr/activities/course")
+DURATION_S_MAX = 86_400
 _DURATION = re.compile(r"^P(?:(\d+)D)?(?:T(?:(\d+(?:\.\d+)?)H)?(?:(\d+(?:\.\d+)?)M)?(?:(\d+(?:\.\d+)?)S)?)?$")
 _OWN_IDS = uuid.UUID("c1a55b01-5e00-4000-8000-000000000001")  # namespace of ids made from a statement's content
 
@@ -54,17 +55,18 @@ def event_of(statement: Any, course_id: str) -> Event:
     if not isinstance(statement, dict):
         raise StatementError("the statement is not an object")
     verb = _text(statement, "verb", "id").rstrip("/").rpartition("/")[2].lower()
-    result = statement.get("result") or {}
+    result = _object(statement, "result")
+    id_ = statement.get("id") or uuid.uuid5(_OWN_IDS, msgspec.json.encode(statement).decode())
     event: Event = {
-        "event_id": str(statement.get("id") or uuid.uuid5(_OWN_IDS, msgspec.json.encode(statement).decode())),
+        "event_id": id_ if isinstance(id_, str) else str(id_),
         "student_id": _student(statement),
         "course_id": _course(statement) or course_id,
         "kind": _kind(verb, statement).value,
         "occurred_at": _text(statement, "timestamp"),
     }
-    if isinstance(task := (statement.get("object") or {}).get("id"), str):
+    if isinstance(task := _object(statement, "object").get("id"), str) and task:
         event["task_id"] = _short(task)
-    if (score := _score(result.get("score") or {})) is not None:
+    if (score := _score(_object(statement, "result", "score"))) is not None:
         event["score"] = score
     if isinstance(result.get("success"), bool):
         event["success"] = result["success"]
@@ -82,10 +84,29 @@ def _kind(verb: str, statement: dict[str, Any]) -> Kind:
 
 
 def _is_video(statement: dict[str, Any]) -> bool:
-    definition = (statement.get("object") or {}).get("definition") or {}
-    category = ((statement.get("context") or {}).get("contextActivities") or {}).get("category") or []
-    ids = [activity.get("id") for activity in category] if isinstance(category, list) else []
-    return _VIDEO in ids or str(definition.get("type", "")).startswith(_VIDEO)
+    kind = _object(statement, "object", "definition").get("type", "")
+    return str(kind).startswith(_VIDEO) or any(one.get("id") == _VIDEO for one in _activities(statement, "category"))
+
+
+def _object(statement: dict[str, Any], *path: str) -> dict[str, Any]:
+    """The object at that place, an empty one where there is none. Raises StatementError where it is something else."""
+    inner: Any = statement
+    for depth, name in enumerate(path, 1):
+        inner = inner.get(name)
+        if inner is None:
+            return {}
+        if not isinstance(inner, dict):
+            raise StatementError(f"{'.'.join(path[:depth])} is not an object")
+    return dict(inner)
+
+
+def _activities(statement: dict[str, Any], relation: str) -> list[dict[str, Any]]:
+    """The context's activities of one relation; before xAPI 1.0.3 a single one was not in a list."""
+    named = _object(statement, "context", "contextActivities").get(relation) or []
+    named = named if isinstance(named, list) else [named]
+    if not all(isinstance(one, dict) for one in named):
+        raise StatementError(f"context.contextActivities.{relation} holds something that is no activity")
+    return named
 
 
 def _text(statement: dict[str, Any], *path: str) -> str:
@@ -111,21 +132,26 @@ def _student(statement: dict[str, Any]) -> str:
 
 
 def _course(statement: dict[str, Any]) -> str | None:
-    activities = (statement.get("context") or {}).get("contextActivities") or {}
     for relation in ("parent", "grouping"):
-        named = activities.get(relation) or []
-        for activity in named if isinstance(named, list) else [named]:
-            if (activity.get("definition") or {}).get("type") in _COURSE_TYPES:
-                return _short(str(activity["id"]))
+        for activity in _activities(statement, relation):
+            if _object(activity, "definition").get("type") in _COURSE_TYPES:
+                return _short(_text(activity, "id"))
     return None
 
 
 def _score(score: dict[str, Any]) -> float | None:
     """0..1: `scaled` where it is given (a negative one is left out), else `raw` between `min` and `max`."""
     scaled = score.get("scaled")
-    if scaled is None and {"raw", "min", "max"} <= score.keys() and score["max"] > score["min"]:
-        scaled = (score["raw"] - score["min"]) / (score["max"] - score["min"])
-    return float(scaled) if isinstance(scaled, int | float) and 0 <= scaled <= 1 else None
+    if scaled is None:
+        low, raw, high = score.get("min"), score.get("raw"), score.get("max")
+        if not (_is_number(low) and _is_number(raw) and _is_number(high)) or high <= low:
+            return None
+        scaled = (raw - low) / (high - low)
+    return float(scaled) if _is_number(scaled) and 0 <= scaled <= 1 else None
+
+
+def _is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _duration_s(text: Any) -> float | None:
@@ -133,7 +159,8 @@ def _duration_s(text: Any) -> float | None:
     if match is None or not any(match.groups()):
         return None
     days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    total_s = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    return total_s if total_s <= DURATION_S_MAX else None  # what a page left open makes; the door would refuse it
 
 
 def _short(text: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 from wire import metrics
 from wire.metrics import HISTORY_STEP_MS, WINDOW_S, Metric, MetricPoint, ScopeUpdate
 from wire.partials import DISTINCT_PANES, PANE_S
+from wire.scopes import Scope
 
 POINT = MetricPoint(
     metric=Metric.EVENTS_BY_KIND, label="code_run", window_s=86_400, start_ms=0, value=3, n=3, as_of_ms=5
@@ -41,3 +42,35 @@ def test_an_update_survives_its_bytes_and_a_newer_writer() -> None:
 def test_what_is_no_update_is_refused(data: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         metrics.decode(data)
+
+
+@pytest.mark.parametrize(
+    "scope",
+    ["student:s1", "course:http://x/course/7", "team:py101/t1", "team:http://x/course/7/t1", "team:/x/t", "student:a/",
+     "course:生徒 🎓", r"student:SCHOOL\yuki", "course:::"],
+)  # fmt: skip
+def test_every_scope_is_read(scope: str) -> None:
+    assert Scope.parse(scope)
+    assert metrics.decode(metrics.encode(ScopeUpdate(scope=scope, points=[POINT]))).scope == scope
+
+
+@pytest.mark.parametrize(
+    "scope",
+    ["", "course", "course:", "school:s1", "team:py101", "team:/t1", "team:py101/", "course:a\x00", "course:a\n",
+     "course:a\n\n", "\nstudent:a", "student:a\\", "team:a\n/t", "team:a/b\\"],
+)  # fmt: skip
+def test_what_no_store_could_keep_apart_is_no_scope(scope: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=r"scope"):
+        metrics.decode(metrics.encode(ScopeUpdate(scope=scope, points=[POINT])))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"start_ms": 2**53}, {"start_ms": -(2**53)}, {"as_of_ms": 2**60}, {"n": -1}, {"n": 2**62}, {"window_s": 0},
+     {"window_s": 2**31}, {"label": "a\x00"}, {"label": "a\n"}, {"label": "\\"}],
+)  # fmt: skip
+def test_what_no_store_could_take_is_no_point(fields: dict[str, object]) -> None:
+    (name,) = fields
+    update = ScopeUpdate(scope="course:c", points=[msgspec.structs.replace(POINT, **fields)])
+    with pytest.raises(msgspec.ValidationError, match=name):
+        metrics.decode(metrics.encode(update))

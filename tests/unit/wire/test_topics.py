@@ -43,6 +43,13 @@ def test_a_file_becomes_topics(tmp_path: Path) -> None:
     assert TOPIC.configs == {"cleanup.policy": "delete", "retention.ms": "604800000"}
 
 
+def test_a_topic_may_take_larger_records_than_kafka_does_by_default(tmp_path: Path) -> None:
+    larger = ORDERS.replace("retention: 7d", "retention: 7d\n    max_message_bytes: 2097152")
+    (topic,) = topics.load(_written(tmp_path, larger)).values()
+    assert topic == replace(TOPIC, max_message_bytes=2_097_152)
+    assert topic.configs == TOPIC.configs | {"max.message.bytes": "2097152"}
+
+
 def test_our_own_file_names_every_topic_the_code_names() -> None:
     own = topics.load()
     for name in (topics.ACTIVITY, topics.PARTIALS, topics.METRICS, topics.LATE, topics.DEAD_LETTERS, topics.APPLIED):
@@ -67,6 +74,13 @@ def test_our_own_file_names_every_topic_the_code_names() -> None:
         ("cleanup: delete", "cleanup: [delete]", "field 'cleanup'"),
         ("key: customer", "key: ''", "field 'key': expected text"),
         ("key: customer", "key: 3", "field 'key': expected text, got 3"),
+        (
+            "retention: 7d",
+            "retention: 7d\n    max_message_bytes: 1000",
+            "field 'max_message_bytes': expected 1048588 to",
+        ),
+        ("retention: 7d", "retention: 7d\n    max_message_bytes: 2MB", "field 'max_message_bytes'"),
+        ("retention: 7d", "retention: 7d\n    max_message_bytes: 99999999", "field 'max_message_bytes'"),
         ("writers: [shop]", "writers: shop", "field 'writers': expected a list of names, got 'shop'"),
         ("  orders:", "  or ders:", "topic 'or ders': is no name for a Kafka topic"),
         ("  orders:", "  ..:", "topic '..': is no name"),
