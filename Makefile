@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NEW_ENOUGH = $(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("Python 3.11 or newer is needed; this is " + sys.version)'
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # npm runs the first node of the PATH, which may be an older one of the machine's.
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix web
@@ -61,17 +62,18 @@ clean: ## remove what was installed and built; the data in .classpulse stays
 
 # The development set holds the running set, pin for pin, so a machine with the one has the other.
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml
+	@$(NEW_ENOUGH)
 	@echo "Installing what the tests need (pinned, with hashes) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install -q --require-hashes -r requirements/dev.txt
+	@$(BIN)/python requirements/install.py requirements/dev.txt
 	@$(PIP) install -q --no-deps --no-build-isolation -e .
 	@touch $(VENV)/dev.stamp $(VENV)/run.stamp
 
 $(VENV)/run.stamp: requirements/run.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version) if sys.version_info < (3, 11) else 0'
+	@$(NEW_ENOUGH)
 	@echo "Installing (pinned, with hashes) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install -q --progress-bar off --require-hashes -r requirements/run.txt
+	@$(BIN)/python requirements/install.py requirements/run.txt
 	@$(PIP) install -q --no-deps --no-build-isolation -e .
 	@touch $@
 

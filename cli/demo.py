@@ -2,15 +2,17 @@
 
 import asyncio
 import csv
+import logging.config
 import time
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import structlog
 import typer
 
 from cli.replay import read_key
+from logs import lines
 from producers.classroom import STEP_MS, Classroom
 from producers.door import Door, DoorAwayError, DoorClosedError
 from producers.school import Member, roster
@@ -18,6 +20,7 @@ from producers.school import Member, roster
 DEFAULT_SEED = 153
 DEFAULT_RATE = 20.0
 PATIENCE_S = 20.0  # a door away for longer: what the class did meanwhile is not sent late, and it is said
+QUIETER = {"httpx": "WARNING", "httpcore": "WARNING"}  # they tell of every request, which is one a second
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The simulated classroom.")
 log = structlog.get_logger(__name__)
@@ -42,8 +45,16 @@ def run(
     rate: Annotated[float, typer.Option(min=0.1, max=1000, help="mean events a second of the class")] = DEFAULT_RATE,
     seed: Seed = DEFAULT_SEED,
     for_s: Annotated[float | None, typer.Option("--for", min=0, help="seconds; default: until stopped")] = None,
+    log_format: Annotated[
+        Literal["console", "json"], typer.Option(envvar="CLASSPULSE_LOG_FORMAT", help="how log lines are written")
+    ] = "console",
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        typer.Option(envvar="CLASSPULSE_LOG_LEVEL", help="least level logged"),
+    ] = "INFO",
 ) -> None:
     """Let the class work, in real time, until Ctrl-C."""
+    logging.config.dictConfig(lines.config(log_format, log_level, QUIETER))
     try:
         asyncio.run(_teach(url, read_key(key, key_file), Classroom(list(roster(seed)), seed, rate), for_s))
     except KeyboardInterrupt:

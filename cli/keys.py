@@ -1,7 +1,5 @@
 """`classpulse keys create|list|revoke`: API keys of event producers."""
 
-import os
-import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +12,7 @@ from cli.db import EXIT_FAILED, POSTGRES, Postgres, RefusedError, Wait, complain
 from gateway.database import Database
 from gateway.security import keys
 from gateway.security.keys import KeyNameError
+from stack.secret import write_secret
 from wire.events import Id
 
 app = typer.Typer(
@@ -67,7 +66,7 @@ def create(
             print(key)  # noqa: T201 - alone on its line, so that a script can take it
             return
         try:
-            _write(file, key)
+            write_secret(file, key)
         except OSError as error:
             await keys.revoke(database, name)
             raise RefusedError(f"{file} cannot be written: {error.strerror}; the key was revoked") from None
@@ -108,16 +107,3 @@ def _read(file: Path) -> str | None:
         return file.read_text().strip()
     except (OSError, UnicodeDecodeError):  # a file that cannot be used is replaced
         return None
-
-
-def _write(file: Path, key: str) -> None:
-    """Never readable by others, and whole or not there at all."""
-    fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as out:
-            out.write(f"{key}\n")
-        fresh.replace(file)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise

@@ -1,7 +1,9 @@
 """`classpulse status` and `classpulse logs`: what runs here, where, and how it is."""
 
 import os
+import re
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +17,9 @@ from stack.home import Home
 from stack.state import Run, Service
 
 HEALTH_TIMEOUT_S = 5.0  # the gateway gives each of its own questions less
+
+HIDDEN = "…"
+_PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*@")
 
 _STYLES = {"ready": "green", "starting": "yellow", "restarting": "yellow", "waiting": "dim", "failed": "red"}
 
@@ -30,7 +35,7 @@ def status(
     health = _health(run)
     workers = health.get("workers", [])
     if json:
-        whole = {**msgspec.to_builtins(run), "workers": workers}
+        whole = {**msgspec.to_builtins(run), "environment": _shown(run.environment), "workers": workers}
         typer.echo(msgspec.json.format(msgspec.json.encode(whole)))
         return
     console.print(f"{run.state}   {run.dashboard if run.state == 'running' else ''}   home: {run.home}", soft_wrap=True)
@@ -57,6 +62,14 @@ def logs(
     for log in found:
         console.print(Text(f"── {log.stem} ── {log}", style="bold"), soft_wrap=True)
         console.print("\n".join(child.tail(log, lines)), markup=False, highlight=False, soft_wrap=True)
+
+
+def _shown(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without secrets: those are in `run.json` of the home, which only its owner may read."""
+    return {
+        name: HIDDEN if value and name.endswith("_TOKEN") else _PASSWORD.sub(rf"\1{HIDDEN}@", value)
+        for name, value in environment.items()
+    }
 
 
 def _health(run: Run) -> dict[str, Any]:

@@ -81,6 +81,8 @@ class Home:
         The kernel gives the lock back when its holder dies, so there is no stale one; children do not inherit it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        # As root PostgreSQL runs as somebody else, who must be able to pass through.
+        self.folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
         with (self.folder / "launcher.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from stack import answers
 from stack.errors import StackError
+from stack.secret import write_secret
 from stack.server import CACHE, Progress, Server, quiet
 
 ORG = "classpulse"
@@ -89,6 +90,7 @@ class Influx(Server):
 
     def prepare(self) -> None:
         if not self.token_file.exists():
+            self.home.mkdir(parents=True, exist_ok=True)
             write_secret(self.token_file, secrets.token_urlsafe(48))
 
     def command(self) -> list[str]:
@@ -140,14 +142,6 @@ class Influx(Server):
         )
         if done is None or done[0] != 201:
             raise StackError(f"influxd at {self.url} cannot be set up: {done}", lines=self.tail())
-
-
-def write_secret(file: Path, text: str) -> None:
-    """Readable by its owner only, from its first byte on."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-        opened.write(text)
 
 
 def _runs(program: Path) -> str:

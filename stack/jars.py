@@ -5,10 +5,8 @@ written down rather than resolved, because resolving takes 20 s of CPU, and beca
 place as the jar proves nothing.
 """
 
-import contextlib
 import hashlib
 import random
-import shutil
 import sys
 import tempfile
 import threading
@@ -168,13 +166,6 @@ def lock() -> str:
             rows.append(f"{coordinates} {file.stat().st_size} {_sha256(file)}")
     about = LOCK.read_text().splitlines()[0]
     return "\n".join([about, *sorted(rows), ""])
-
-
-def clean(cache: Path) -> None:
-    """Removes what an interrupted download left. Only for when nothing downloads."""
-    with contextlib.suppress(FileNotFoundError):
-        for left in cache.glob(".download-*"):
-            shutil.rmtree(left, ignore_errors=True)
 
 
 if __name__ == "__main__":

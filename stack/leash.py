@@ -16,7 +16,11 @@ import sys
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
+UMASK = 0o077  # what students do, and their names, is in what children write: nobody else's to read
+
+
 def main(launcher: int, uid: int, gid: int, command: list[str]) -> None:
+    os.umask(UMASK)
     if gid >= 0:
         os.setgroups([])
         os.setgid(gid)

@@ -6,6 +6,7 @@ where), because a home below /root can be entered by root only.
 """
 
 import os
+import secrets
 import shutil
 import signal
 import stat
@@ -20,6 +21,7 @@ import psutil
 
 from stack import child
 from stack.errors import StackError
+from stack.secret import write_secret
 from stack.server import CACHE, Progress, Server, quiet
 
 DATABASE = "classpulse"
@@ -51,7 +53,18 @@ class Postgres(Server):
         return self.url_of(DATABASE)
 
     def url_of(self, database: str) -> str:
-        return f"postgresql://{USER}@{self.address}/{database}"
+        """Holds the password: not to be shown."""
+        return f"postgresql://{USER}:{self.password}@{self.address}/{database}"
+
+    @property
+    def password(self) -> str:
+        """Kept in this home, and made when first asked for. Not `trust`: whoever is superuser in a PostgreSQL can run
+        programs as the user it runs as, and other users of this machine reach the port."""
+        file = self.home / "password"
+        if not file.exists():
+            self.home.mkdir(parents=True, exist_ok=True)
+            write_secret(file, secrets.token_urlsafe(24))
+        return file.read_text().strip()
 
     def create_database(self, name: str) -> None:
         """Raises StackError where it exists."""
@@ -71,8 +84,25 @@ class Postgres(Server):
         data.mkdir(mode=0o700)
         if user := self.user():
             os.chown(data, *user)
-        options = ["-U", USER, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"]
-        self._run([str(self._program("initdb")), "-D", str(data), *options], user)
+        given = self._base() / "initial-password"
+        write_secret(given, self.password)
+        if user:
+            os.chown(given, *user)
+        options = [
+            "-U",
+            USER,
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={given}",
+            "--no-sync",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        ]
+        try:
+            self._run([str(self._program("initdb")), "-D", str(data), *options], user)
+        finally:
+            given.unlink()
         (data / "complete").touch()
 
     def command(self) -> list[str]:
@@ -156,9 +186,9 @@ class Postgres(Server):
     def _sql(self, statement: str) -> str:
         psql = [str(self._wheel() / "bin" / "psql"), "-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1"]
         where = ["-h", self.host, "-p", str(self.port), "-U", USER, "-d", "postgres"]
-        return self._run([*psql, *where, "-c", statement])
+        return self._run([*psql, *where, "-c", statement], PGPASSWORD=self.password)
 
-    def _run(self, command: list[str], user: tuple[int, int] | None = None) -> str:
+    def _run(self, command: list[str], user: tuple[int, int] | None = None, **environment: str) -> str:
         uid, gid = user or (None, None)
         done = subprocess.run(
             command,
@@ -166,7 +196,7 @@ class Postgres(Server):
             group=gid,
             extra_groups=None if gid is None else [],
             cwd="/",  # one that the other user may be in
-            env=self.environment(),
+            env=self.environment() | environment,
             capture_output=True,
             text=True,
             timeout=_TOOL_TIMEOUT_S,

@@ -61,7 +61,8 @@ class RunningStack:
         return next(service for service in self.status["services"] if service["name"] == name)
 
     def environment(self, name: str) -> str:
-        return str(self.status["environment"][name])
+        """A setting that the stack gives its processes, secrets too: the launcher's own file has them."""
+        return str(json.loads((self.home / "run.json").read_text())["environment"][name])
 
     @property
     def dashboard(self) -> str:
