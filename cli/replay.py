@@ -15,6 +15,7 @@ from producers import replay as replaying
 from producers.door import Door, DoorAwayError, DoorClosedError, Event
 
 SHOWN = 10  # problems and rejections told in full
+LATENESS = timedelta(hours=1)  # as CLASSPULSE_LATENESS_S has it by default
 PATIENCE_S = 300.0  # a door that is away for longer ends the replay, which can be resumed
 
 console = Console()
@@ -69,6 +70,11 @@ def replay(
         by = replaying.shift_to_now(found.events, replaying.utc_now(), speed) if shift_to_now else timedelta()
         progress = replaying.Progress(shift_s=by.total_seconds())
     events = export.shifted(found.events, timedelta(seconds=progress.shift_s)) if progress.shift_s else found.events
+    if events and replaying.utc_now() - min(export.times(events)) > LATENESS:
+        console.print(
+            "(Some of it is over an hour old. What lies further behind the newest event counted is kept as late, and"
+            " changes no window: send old files to an empty stack, or with --shift-to-now --speed 1 to a running one.)"
+        )
 
     try:
         outcome = asyncio.run(_send(url, api_key, events, progress, save_to, speed))
@@ -84,6 +90,9 @@ def replay(
     save_to.unlink(missing_ok=True)  # finished: the same command again sends the file again
     for rejected in outcome.rejected[:SHOWN]:
         errors.print(f"rejected {rejected.event['event_id']}: {rejected.field}: {rejected.reason}", markup=False)
+    for told, what in ((len(found.problems), "cannot be read"), (len(outcome.rejected), "were rejected")):
+        if told > SHOWN:
+            errors.print(f"and {told - SHOWN:,} more {what}")
     console.print(
         f"accepted {outcome.accepted:,}   duplicate {found.duplicates:,}   rejected {len(outcome.rejected):,}"
         f"   unreadable {len(found.problems):,}"

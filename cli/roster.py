@@ -33,7 +33,7 @@ def import_(
     file: Annotated[
         Path,
         typer.Argument(
-            help=f"CSV with the columns {','.join(roster_file.COLUMNS)}; /dev/stdin reads what is piped in."
+            help=f"CSV with the columns {', '.join(roster_file.COLUMNS)}; /dev/stdin reads what is piped in."
         ),
     ],
     encoding: Annotated[

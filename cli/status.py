@@ -45,7 +45,8 @@ def status(
         console.print(_services(run))
         console.print(_workers(workers) if workers else "The gateway tells of no workers.")
         if health:
-            console.print(f"health: {health.get('status', 'unknown')}", highlight=False)
+            reasons = "; ".join(health.get("reasons", []))
+            console.print(f"health: {health.get('status', 'unknown')}{reasons and f': {reasons}'}", highlight=False)
 
 
 def logs(

@@ -150,7 +150,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
             return f"a batch has been under way for {busy_s:.0f} s"
         # Faust goes on as if nothing were; aiokafka knows, from its heartbeats to the group's coordinator.
         if self._app.consumer._thread._consumer._coordinator.coordinator_id is None:
-            return "Kafka cannot be reached: no coordinator of its consumer group answers"
+            return "no broker answers as the coordinator of its consumer group"
         if self.lag_records() == 0:
             self._caught_up = now
         still_s = now - max(self._caught_up, self._last_progress or 0.0)

@@ -6,7 +6,6 @@ task, ask for help, wait, and are helped. Some drift away for minutes.
 """
 
 import random
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -108,7 +107,6 @@ def _phase(second: int) -> str:
 
 def _event(student: _Student, kind: Kind, at_ms: int, **fields: object) -> Event:
     return {
-        "event_id": str(uuid.UUID(int=student.rng.getrandbits(128), version=4)),
         "student_id": student.member.student_id,
         "course_id": student.member.course_id,
         "kind": kind.value,

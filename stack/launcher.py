@@ -123,7 +123,7 @@ def _run(
     with board.change() as run:
         run.services.clear()
         if planned.no_influx:
-            detail = f"the history goes to PostgreSQL: {planned.no_influx}"
+            detail = "there is none here, so PostgreSQL keeps the history (`classpulse doctor` says more)"
             run.services.append(Service(name="influxd", kind="server", state="stopped", detail=detail))
         run.environment, run.dashboard = planned.settings, planned.dashboard
         run.demo_key_file = str(home.demo_key_file)

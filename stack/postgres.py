@@ -119,7 +119,18 @@ class Postgres(Server):
         return [str(self._program("postgres")), "-D", str(self._base() / "data"), "-p", str(self.port), *flags]
 
     def answers(self) -> bool:
-        asked = [str(self._wheel() / "bin" / "pg_isready"), "-q", "-h", self.host, "-p", str(self.port)]
+        asked = [
+            str(self._wheel() / "bin" / "pg_isready"),
+            "-q",
+            "-U",
+            USER,
+            "-d",
+            "postgres",
+            "-h",
+            self.host,
+            "-p",
+            str(self.port),
+        ]
         return subprocess.run(asked, timeout=_TOOL_TIMEOUT_S, check=False).returncode == 0
 
     def settle(self) -> None:

@@ -15,6 +15,7 @@ import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from stack import child
 from wire import topics as topics_
 
 T = TypeVar("T")
@@ -98,6 +99,10 @@ class RunningStack:
 
     def down(self) -> None:
         self.run("down")
+
+    def left_running(self) -> list[str]:
+        """The services that run, whatever the launcher says."""
+        return [file.stem for file in self.home.rglob("*.pid") if child.running_pid(file) is not None]
 
     async def drained(self, within_s: float = 120) -> None:
         """Returns when every consumer group has committed the end of every topic it reads."""

@@ -3,13 +3,10 @@
 import asyncio
 import os
 import pty
-import shutil
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Self
 
 import psutil
@@ -17,7 +14,7 @@ import pytest
 from running import PATIENCE, PROJECT, RunningStack, eventually
 
 from producers.door import Door
-from stack import answers, child, ports
+from stack import answers, ports
 from stack.influx import Influx
 from stack.kafka import Kafka
 from stack.postgres import Postgres
@@ -28,20 +25,6 @@ PROCESSES = {"gateway", "aggregate", "live", "history"}
 LINUX = pytest.mark.skipif(
     sys.platform != "linux", reason="elsewhere the kernel does not end orphans; the next `up` does"
 )
-
-
-@pytest.fixture
-def own_stack(servers_dir: Path, request: pytest.FixtureRequest) -> Iterator[RunningStack]:
-    """Not started yet; down after the test, and nothing of it is left."""
-    stack = RunningStack(servers_dir / request.node.name)
-    yield stack
-    stack.down()
-    assert _left_running(stack) == []
-    shutil.rmtree(stack.home, ignore_errors=True)
-
-
-def _left_running(stack: RunningStack) -> list[str]:
-    return [file.stem for file in stack.home.rglob("*.pid") if child.running_pid(file) is not None]
 
 
 def _pids(stack: RunningStack) -> dict[str, int]:
@@ -219,7 +202,7 @@ async def test_an_interrupt_while_it_starts_leaves_nothing(own_stack: RunningSta
         terminal.up.send_signal(signal.SIGINT)
         assert await terminal.ended() == 0
         await _gone(family)
-    assert _left_running(own_stack) == []
+    assert own_stack.left_running() == []
 
 
 async def test_servers_that_somebody_else_runs_are_used_and_left_running(
