@@ -1,6 +1,7 @@
 /** The gateway's read API: each call has a timeout, and its answer is checked. */
 
 import { list, number, object, ShapeError, text, time, type Json, type Point } from "./frames.ts";
+import { RefusedError, retryAfterMs, SilenceError } from "./polling.ts";
 
 const TIMEOUT_MS = 8_000; // the gateway itself answers 503 well before
 
@@ -42,12 +43,12 @@ export interface HistoryPoint {
   readonly value: number;
 }
 
-/** Throws on a refusal, a timeout, a network fault or an answer of the wrong shape. */
+/** Throws RefusedError, SilenceError, or ShapeError where the answer has the wrong shape. */
 export async function overview(): Promise<Overview> {
   return overviewOf(await get("api/v1/dashboard/overview", {}));
 }
 
-/** Events per minute of the windows that end within [from, to], sorted by time. Throws as `overview` does. */
+/** Events per minute of the windows that start in [from, to), sorted by time. Throws as `overview` does. */
 export async function eventsPerMinute(scope: string, fromMs: number, toMs: number): Promise<HistoryPoint[]> {
   const path = `api/v1/history/${scope.split("/").map(encodeURIComponent).join("/")}`;
   const [from, to] = [new Date(fromMs).toISOString(), new Date(toMs).toISOString()];
@@ -61,9 +62,23 @@ export async function eventsPerMinute(scope: string, fromMs: number, toMs: numbe
 async function get(path: string, parameters: Record<string, string>): Promise<unknown> {
   const url = new URL(path, document.baseURI);
   url.search = new URLSearchParams(parameters).toString();
-  const answer = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), cache: "no-store" });
-  if (!answer.ok) throw new Error(`${path}: ${answer.status} ${answer.statusText}`);
-  return answer.json();
+  let answer: Response;
+  let body: string;
+  try {
+    answer = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), cache: "no-store" });
+    body = await answer.text();
+  } catch (error) {
+    throw new SilenceError(`${path}: ${error}`, { cause: error });
+  }
+  if (!answer.ok) {
+    const after = retryAfterMs(answer.status, answer.headers.get("Retry-After"));
+    throw new RefusedError(`${path}: ${answer.status} ${answer.statusText}`, after);
+  }
+  try {
+    return JSON.parse(body);
+  } catch (error) {
+    throw new ShapeError(`${path}: ${error}`);
+  }
 }
 
 /** Pure. Throws ShapeError. */

@@ -13,6 +13,7 @@ export class Chart {
   readonly root: HTMLElement;
   private readonly canvas = element("div", { class: "chart-canvas", role: "img" });
   private readonly readout = element("span", { class: "chart-readout", "aria-hidden": "true" });
+  private readonly heading = element("span");
   private readonly empty: HTMLElement;
   private plot: uPlot | null = null;
   private line: Line = [[], []];
@@ -29,7 +30,7 @@ export class Chart {
     this.root = element(
       "div",
       { class: "chart" },
-      element("div", { class: "chart-head" }, element("span", {}, locale.say("chart")), this.readout),
+      element("div", { class: "chart-head" }, this.heading, this.readout),
       this.canvas,
       this.empty,
     );
@@ -44,9 +45,12 @@ export class Chart {
     this.plot?.destroy();
   }
 
-  update(name: string, line: Line, nowMs: number): void {
+  /** `longAgo`: `ms` is of another day, as in a replay, so the half hour drawn is the last one of then. */
+  update(name: string, line: Line, { ms, longAgo }: { readonly ms: number; readonly longAgo: boolean }): void {
     this.line = line;
-    this.nowMs = nowMs;
+    this.nowMs = ms;
+    const { locale } = this;
+    setText(this.heading, longAgo ? locale.say("chartUntil", { time: locale.dateTime(ms) }) : locale.say("chart"));
     const known = line[1].filter((value) => value !== null);
     this.empty.hidden = known.length > 1;
     const say = (value: number | undefined): string => this.locale.count(value ?? 0);

@@ -37,16 +37,23 @@ const EN = {
   notOnRoster: "not on the roster",
   chart: "Events per minute, last 30 minutes",
   chartSummary: "{name}: events per minute over the last 30 minutes, between {low} and {high}, now {now}",
+  chartUntil: "Events per minute, 30 minutes until {time}",
   chartEmpty: "No history yet",
   connecting: "Connecting",
   live: "Live",
   stale: "Updates paused",
+  old: "Data is old",
   lost: "Connection lost",
   retryIn: "again in {seconds} s",
   retrying: "trying again",
   staleNotice: "The server has had no new values since {time}. It goes on by itself.",
   lostNotice: "No connection since {time}. The numbers below are from before; the page reconnects by itself.",
+  oldNotice: "Connected, but nothing new since {time}: {courses}. The numbers are from then; it goes on by itself.",
+  studentsOldNotice: "The students are shown as they were at {time}: the server is busy. It goes on by itself.",
+  oldCourse: "last update {ago}",
   dataAge: "Newest data {ago}",
+  dataOld: "Last update {ago}",
+  dataOf: "Data of {time}",
   noData: "No data yet",
   empty: "Nobody is here yet",
   emptyHint: "Courses appear when a roster is imported or the first event arrives.",
@@ -87,16 +94,23 @@ const JA: Texts = {
   notOnRoster: "名簿外",
   chart: "1 分あたりのイベント数（直近 30 分）",
   chartSummary: "{name}：直近 30 分の 1 分あたりイベント数、最小 {low}、最大 {high}、現在 {now}",
+  chartUntil: "1 分あたりのイベント数（{time} までの 30 分）",
   chartEmpty: "履歴はまだありません",
   connecting: "接続中",
   live: "ライブ",
   stale: "更新停止中",
+  old: "データが古い",
   lost: "接続が切れました",
   retryIn: "{seconds} 秒後に再接続",
   retrying: "再接続中",
   staleNotice: "{time} 以降、サーバーに新しい値が届いていません。自動的に再開します。",
   lostNotice: "{time} から接続がありません。以下の数値はそれ以前のものです。自動的に再接続します。",
+  oldNotice: "接続中ですが、{time} 以降新しい値がありません：{courses}。数値はその時点のものです。自動的に再開します。",
+  studentsOldNotice: "学生の表示は {time} 時点のものです（サーバーが混雑しています）。自動的に再開します。",
+  oldCourse: "最終更新 {ago}",
   dataAge: "最新データ {ago}",
+  dataOld: "最終更新 {ago}",
+  dataOf: "{time} のデータ",
   noData: "データなし",
   empty: "まだ誰もいません",
   emptyHint: "名簿を取り込むか最初のイベントが届くと、コースが表示されます。",
@@ -115,13 +129,17 @@ export function preferred(languages: readonly string[]): Language {
   return "en";
 }
 
+const NAMED_MAX = 4; // in one sentence
+
 export class Locale {
   readonly texts: Texts;
   private readonly whole: Intl.NumberFormat;
   private readonly percent: Intl.NumberFormat;
   private readonly clock: Intl.DateTimeFormat;
   private readonly minute: Intl.DateTimeFormat;
+  private readonly date: Intl.DateTimeFormat;
   private readonly relative: Intl.RelativeTimeFormat;
+  private readonly names: Intl.ListFormat;
 
   readonly language: Language;
 
@@ -133,6 +151,8 @@ export class Locale {
     this.percent = new Intl.NumberFormat(tag, { style: "percent", maximumFractionDigits: 0 });
     this.clock = new Intl.DateTimeFormat(tag, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
     this.minute = new Intl.DateTimeFormat(tag, { hour: "2-digit", minute: "2-digit" });
+    this.date = new Intl.DateTimeFormat(tag, { dateStyle: "medium", timeStyle: "short" });
+    this.names = new Intl.ListFormat(tag, { style: "short", type: "conjunction" });
     this.relative = new Intl.RelativeTimeFormat(tag, { style: "narrow" });
   }
 
@@ -158,6 +178,15 @@ export class Locale {
     return this.minute.format(ms);
   }
 
+  dateTime(ms: number): string {
+    return this.date.format(ms);
+  }
+
+  /** "a, b and c"; of many the first few, and that there are more. */
+  list(names: readonly string[]): string {
+    return this.names.format(names.length <= NAMED_MAX ? names : [...names.slice(0, NAMED_MAX), "…"]);
+  }
+
   /** "3s ago", "2 hr ago"; the future, which a producer's clock may bring, counts as now. */
   ago(ms: number): string {
     const seconds = Math.max(0, Math.round(ms / 1000));
@@ -165,7 +194,9 @@ export class Locale {
     const minutes = Math.round(seconds / 60);
     if (minutes < 90) return this.relative.format(-minutes, "minute");
     const hours = Math.round(minutes / 60);
-    return hours < 36 ? this.relative.format(-hours, "hour") : this.relative.format(-Math.round(hours / 24), "day");
+    if (hours < 36) return this.relative.format(-hours, "hour");
+    const days = Math.round(hours / 24);
+    return days < 730 ? this.relative.format(-days, "day") : this.relative.format(-Math.round(days / 365.25), "year");
   }
 }
 

@@ -8,7 +8,8 @@ import { element, KeyedList, setText } from "./dom.ts";
 import type { Frame, Metric } from "./frames.ts";
 import { Locale, preferred, remember, remembered, type Language } from "./i18n.ts";
 import { browser, LiveClient } from "./live.ts";
-import { Series } from "./series.ts";
+import * as polling from "./polling.ts";
+import { Series, SPAN_MS } from "./series.ts";
 import { State, strays } from "./state.ts";
 import { CourseView, type Page } from "./views/course.ts";
 import { Header } from "./views/header.ts";
@@ -16,13 +17,12 @@ import { StudentMap } from "./views/students.ts";
 import { Tip } from "./views/tip.ts";
 
 const REDRAW_MS = 250;
-const POLL_MS = 5_000; // who is there; the numbers themselves come live
 const POLL_SOON_MS = 2_500; // after a live value says that somebody came or left
 const POLL_NOW_MS = 300; // after one says that somebody asks for help, or was helped
 const POLL_GAP_MS = 1_000; // from the end of a poll to the next, however much happens
 const HISTORY_MS = 5 * 60_000; // late events correct minutes that are already drawn
 const HISTORY_SOON_MS = 20_000; // history failed, or had not caught up with what is seen live
-const FAILURES_MAX = 2; // polls in a row; then a silent live connection is not believed either
+const HISTORY_SPAN_MS = SPAN_MS + 60_000; // a window starts a minute before it ends
 
 const state = new State();
 const series = new Map<string, Series>();
@@ -34,9 +34,9 @@ let drawnAtMs = 0;
 let drawing: number | null = null;
 let pollTimer = 0;
 let pollDueMs = 0;
-let polledAtMs = 0;
-let polling = false;
-let failures = 0;
+let pollNotBeforeMs = 0;
+let asking = false;
+let polls = polling.FIRST;
 let historyDueMs = 0;
 let lostSinceMs: number | null = null;
 
@@ -50,7 +50,7 @@ const live = new LiveClient(
     },
     frame(frame) {
       const before = people(frame);
-      if (state.takeFrame(frame)) taken(frame, before);
+      if (state.takeFrame(frame, now())) taken(frame, before);
     },
     lost(retryInMs, reason) {
       console.warn(`live connection lost: ${reason}`);
@@ -95,37 +95,49 @@ function taken(frame: Frame, before: People): void {
 }
 
 async function poll(): Promise<void> {
-  if (polling) return;
-  polling = true;
+  if (asking) return;
+  asking = true;
   window.clearTimeout(pollTimer);
+  let failure: unknown = null;
   try {
     state.takeOverview(await api.overview(), now());
-    failures = 0;
-    live.watch(state.scopes);
-    if (state.scopes.length === 0) state.connection = { kind: "live" }; // nothing to subscribe to yet
-    if (now() >= historyDueMs) void loadHistory();
   } catch (error) {
     console.warn("overview:", error);
-    failures += 1;
-    if (failures >= FAILURES_MAX) live.abandon("the gateway does not answer");
-    if (state.scopes.length === 0) {
-      lostSinceMs ??= now();
-      state.connection = { kind: "lost", sinceMs: lostSinceMs, retryAtMs: now() + POLL_MS };
-    }
-  } finally {
-    polling = false;
-    // A fifth earlier or later: viewers who came together do not ask together for ever.
-    polledAtMs = now();
-    pollDueMs = Infinity;
-    pollWithin(POLL_MS * (0.8 + Math.random() * 0.4));
-    redraw();
+    failure = error;
   }
+  asking = false;
+  const next = polling.next(polls, failure, now(), Math.random());
+  polls = next.polling;
+  state.refusedSinceMs = polls.refusedSinceMs;
+  pollDueMs = Infinity;
+  pollNotBeforeMs = now() + Math.max(POLL_GAP_MS, next.leastMs);
+  pollWithin(next.waitMs);
+  if (failure === null) {
+    live.watch(state.scopes);
+    if (now() >= historyDueMs) void loadHistory();
+  } else if (next.abandon) {
+    live.abandon("the gateway does not answer");
+  }
+  if (state.scopes.length === 0) unwatched();
+  redraw();
+}
+
+/** Nothing to subscribe to: the connection is as the polls are. */
+function unwatched(): void {
+  if (polls.silences > 0) {
+    lostSinceMs ??= now();
+    state.connection = { kind: "lost", sinceMs: lostSinceMs, retryAtMs: pollDueMs };
+    return;
+  }
+  lostSinceMs = null;
+  const { refusedSinceMs } = polls;
+  state.connection = refusedSinceMs === null ? { kind: "live" } : { kind: "stale", sinceMs: refusedSinceMs };
 }
 
 /** The next poll is no later than in `ms`; one that is due earlier stays. */
 function pollWithin(ms: number): void {
-  const dueMs = Math.max(now() + ms, polledAtMs + POLL_GAP_MS);
-  if (polling || dueMs >= pollDueMs) return;
+  const dueMs = Math.max(now() + ms, pollNotBeforeMs);
+  if (asking || dueMs >= pollDueMs) return;
   window.clearTimeout(pollTimer);
   pollDueMs = dueMs;
   pollTimer = window.setTimeout(() => void poll(), dueMs - now());
@@ -133,13 +145,15 @@ function pollWithin(ms: number): void {
 
 async function loadHistory(): Promise<void> {
   historyDueMs = now() + HISTORY_MS;
-  const toMs = now() + state.clockAheadMs;
   for (const { scope } of state.courses) {
+    const toMs = state.eventNowMs(scope, now()).ms;
     try {
-      seriesOf(scope).takeHistory(await api.eventsPerMinute(scope, toMs - 31 * 60_000, toMs));
+      seriesOf(scope).takeHistory(await api.eventsPerMinute(scope, toMs - HISTORY_SPAN_MS, toMs));
     } catch (error) {
       console.warn("history:", error); // the chart then begins with what is seen live
-      historyDueMs = now() + HISTORY_SOON_MS;
+      const leastMs = error instanceof polling.RefusedError ? error.retryAfterMs : null;
+      historyDueMs = now() + Math.max(HISTORY_SOON_MS, leastMs ?? 0);
+      if (leastMs !== null) break; // the next course would only be refused, too
     }
     if (seriesOf(scope).tornOff) historyDueMs = now() + HISTORY_SOON_MS;
   }
@@ -177,7 +191,7 @@ interface Screen {
 function build(): Screen {
   document.documentElement.lang = locale.language;
   const tip = new Tip();
-  const page: Page = { state, locale, tip, series: seriesOf, nowMs: () => now() + state.clockAheadMs };
+  const page: Page = { state, locale, tip, series: seriesOf, nowMs: now };
   const header = new Header(locale, choose);
   const grid = element("div", { class: "courses" });
   const views = new Map<string, CourseView>();
@@ -200,7 +214,7 @@ function build(): Screen {
 
   function draw(): void {
     header.update(state, now());
-    document.body.dataset.connection = state.connection.kind;
+    document.body.dataset.connection = state.condition(now());
     courses.update(state.courses);
     for (const [scope, view] of views) {
       if (view.root.isConnected) continue;

@@ -2,6 +2,7 @@
 
 import type { Course, Overview, Student, Team } from "./api.ts";
 import { isNewer, type Frame, type Metric, type Point } from "./frames.ts";
+import { isLongAgo, isOld, moved, OLD_MS, type Movement } from "./freshness.ts";
 
 export const SCOPES_MAX = 64; // of one live connection; the gateway refuses more
 
@@ -11,11 +12,15 @@ export type Connection =
   | { readonly kind: "stale"; readonly sinceMs: number } // the gateway has lost its source
   | { readonly kind: "lost"; readonly sinceMs: number; readonly retryAtMs: number };
 
+/** What the viewer is told in one word: a live connection is worth little while what it brings stands still. */
+export type Condition = Connection["kind"] | "old";
+
 /** A scope's values; `live` while a subscription keeps them up to date. */
 interface Held {
   values: Map<string, Point>;
   live: { epoch: string; offset: number } | null;
   staleSinceMs: number | null;
+  movement: Movement | null; // null: no value yet
 }
 
 /** An update is missing: only a fresh snapshot helps. */
@@ -28,6 +33,8 @@ export class State {
   connection: Connection = { kind: "connecting" };
   /** The gateway's clock less ours, ms: ages must not depend on the viewer's clock. */
   clockAheadMs = 0;
+  /** Since when, by our clock, the gateway has answered without an overview; null while it gives one. */
+  refusedSinceMs: number | null = null;
   private readonly held = new Map<string, Held>();
 
   /** Returns the scopes worth a subscription: courses first, then teams; what is beyond the bound is polled. */
@@ -62,6 +69,7 @@ export class State {
       for (const [field, point] of each.values) {
         if (isNewer(point, held.values.get(field))) held.values.set(field, point);
       }
+      this.note(held, nowMs);
     }
   }
 
@@ -69,7 +77,7 @@ export class State {
    * Returns whether anything changed. Throws GapError where an update does not follow what is held. A frame seen
    * before, or older than the snapshot, changes nothing.
    */
-  takeFrame(frame: Frame): boolean {
+  takeFrame(frame: Frame, nowMs: number): boolean {
     if (frame.type === "error") return false;
     const held = this.of(frame.scope);
     if (frame.type === "snapshot") {
@@ -95,6 +103,7 @@ export class State {
         if (isNewer(point, held.values.get(field))) held.values.set(field, point);
       }
     }
+    this.note(held, nowMs);
     return true;
   }
 
@@ -119,19 +128,56 @@ export class State {
 
   /** Event time of the newest value shown, epoch ms; null while there is none. */
   get asOfMs(): number | null {
-    let newest: number | null = null;
-    for (const { scope } of this.courses) {
-      for (const point of this.held.get(scope)?.values.values() ?? []) {
-        if (newest === null || point.asOfMs > newest) newest = point.asOfMs;
-      }
-    }
-    return newest;
+    const known = this.courses.flatMap(({ scope }) => this.held.get(scope)?.movement?.asOfMs ?? []);
+    return known.length === 0 ? null : Math.max(...known);
+  }
+
+  /** How long ago, by the gateway's clock, what happened then: an `as_of` may be ahead, as a producer's clock is. */
+  ageMs(asOfMs: number, nowMs: number): number {
+    return Math.max(0, nowMs + this.clockAheadMs - asOfMs);
+  }
+
+  /** Since when, by our clock, nothing new has come of a course in which something goes on; null while all is well. */
+  oldSinceMs(scope: string, nowMs: number): number | null {
+    const movement = this.held.get(scope)?.movement;
+    if (movement == null) return null;
+    return isOld(movement, this.value(scope, "active_students")?.n ?? 0, nowMs) ? movement.movedAtMs : null;
+  }
+
+  /** The courses with old values, while the connection itself is live: otherwise that says it all. */
+  oldCourses(nowMs: number): Course[] {
+    if (this.connection.kind !== "live") return [];
+    return this.courses.filter(({ scope }) => this.oldSinceMs(scope, nowMs) !== null);
+  }
+
+  /** Since when, by our clock, the students are as they were, although the courses are live; null while all is well. */
+  studentsOldSinceMs(nowMs: number): number | null {
+    const since = this.refusedSinceMs;
+    return this.connection.kind === "live" && since !== null && nowMs - since > OLD_MS ? since : null;
+  }
+
+  condition(nowMs: number): Condition {
+    const old = this.oldCourses(nowMs).length > 0 || this.studentsOldSinceMs(nowMs) !== null;
+    return old ? "old" : this.connection.kind;
+  }
+
+  /** What the time is in a course, epoch ms: the gateway's clock, or in a replay of another day, where that is. */
+  eventNowMs(scope: string, nowMs: number): { readonly ms: number; readonly longAgo: boolean } {
+    const asOfMs = this.held.get(scope)?.movement?.asOfMs;
+    if (asOfMs !== undefined && isLongAgo(this.ageMs(asOfMs, nowMs))) return { ms: asOfMs, longAgo: true };
+    return { ms: nowMs + this.clockAheadMs, longAgo: false };
+  }
+
+  private note(held: Held, nowMs: number): void {
+    if (held.values.size === 0) return;
+    const asOfMs = Math.max(...[...held.values.values()].map((point) => point.asOfMs));
+    held.movement = moved(held.movement, asOfMs, nowMs, this.ageMs(asOfMs, nowMs));
   }
 
   private of(scope: string): Held {
     let held = this.held.get(scope);
     if (held === undefined) {
-      held = { values: new Map(), live: null, staleSinceMs: null };
+      held = { values: new Map(), live: null, staleSinceMs: null, movement: null };
       this.held.set(scope, held);
     }
     return held;

@@ -40,8 +40,15 @@ test("ages in the unit that fits, and never in the future", () => {
   assert.equal(ja.ago(120_000), "2分前");
   assert.equal(ja.ago(2 * 3_600_000), "2時間前");
   assert.equal(ja.ago(48 * 3_600_000), "2日前");
+  assert.equal(ja.ago(7 * 365.25 * 24 * 3_600_000), "7年前");
   assert.equal(ja.ago(-5_000), ja.ago(0));
   assert.match(en.ago(3_400), /^3\s?s.* ago$/);
+});
+
+test("names in a sentence, and not too many of them", () => {
+  assert.equal(en.list(["Python", "Data"]), "Python and Data");
+  assert.equal(ja.list(["Python", "データ"]), "Python、データ");
+  assert.equal(ja.list(["a", "b", "c", "d", "e", "f"]), "a、b、c、d、…");
 });
 
 test("numbers are grouped", () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { overviewOf, type Overview } from "../src/api.ts";
 import type { Frame, Point } from "../src/frames.ts";
+import { OLD_MS } from "../src/freshness.ts";
 import { GapError, groups, presence, SCOPES_MAX, State, strays, totals } from "../src/state.ts";
 
 const COURSE = "course:py101";
@@ -86,54 +87,54 @@ function school(): Overview {
 
 test("a snapshot, then the updates after it", () => {
   const state = new State();
-  assert.ok(state.takeFrame(snapshot(7, [point(1)])));
-  assert.ok(state.takeFrame(update(8, [point(2, { asOfMs: 2_000 })])));
-  assert.ok(state.takeFrame(update(9, [point(1, { startMs: 10_000 })])));
+  assert.ok(state.takeFrame(snapshot(7, [point(1)]), 0));
+  assert.ok(state.takeFrame(update(8, [point(2, { asOfMs: 2_000 })]), 0));
+  assert.ok(state.takeFrame(update(9, [point(1, { startMs: 10_000 })]), 0));
   assert.equal(state.value(COURSE, "events_per_minute")?.value, 1);
 });
 
 test("an update seen before, or from before the snapshot, changes nothing", () => {
   const state = new State();
-  state.takeFrame(snapshot(7, [point(1)]));
-  assert.ok(!state.takeFrame(update(7, [point(99, { startMs: 10_000 })])));
-  assert.ok(!state.takeFrame(update(3, [point(99, { startMs: 10_000 })])));
+  state.takeFrame(snapshot(7, [point(1)]), 0);
+  assert.ok(!state.takeFrame(update(7, [point(99, { startMs: 10_000 })]), 0));
+  assert.ok(!state.takeFrame(update(3, [point(99, { startMs: 10_000 })]), 0));
   assert.equal(state.value(COURSE, "events_per_minute")?.value, 1);
 });
 
 test("an update that skipped some covers them; one that is missing is a gap", () => {
   const state = new State();
-  state.takeFrame(snapshot(7, []));
-  assert.ok(state.takeFrame(update(12, [point(4)], { skipped: 4 })));
-  assert.throws(() => state.takeFrame(update(14, [point(5)])), GapError);
-  assert.throws(() => state.takeFrame(update(15, [point(5)], { skipped: 1 })), GapError);
+  state.takeFrame(snapshot(7, []), 0);
+  assert.ok(state.takeFrame(update(12, [point(4)], { skipped: 4 }), 0));
+  assert.throws(() => state.takeFrame(update(14, [point(5)]), 0), GapError);
+  assert.throws(() => state.takeFrame(update(15, [point(5)], { skipped: 1 }), 0), GapError);
   assert.equal(state.value(COURSE, "events_per_minute")?.value, 4);
 });
 
 test("another epoch needs a snapshot, but a scope without any value yet has none", () => {
   const state = new State();
-  state.takeFrame(snapshot(7, []));
-  assert.throws(() => state.takeFrame(update(8, [], { epoch: "f" })), GapError);
-  state.takeFrame(snapshot(0, [], ""));
-  assert.ok(state.takeFrame(update(1, [point(1)], { epoch: "f" })));
-  assert.throws(() => state.takeFrame(update(2, [], { epoch: "e" })), GapError);
+  state.takeFrame(snapshot(7, []), 0);
+  assert.throws(() => state.takeFrame(update(8, [], { epoch: "f" }), 0), GapError);
+  state.takeFrame(snapshot(0, [], ""), 0);
+  assert.ok(state.takeFrame(update(1, [point(1)], { epoch: "f" }), 0));
+  assert.throws(() => state.takeFrame(update(2, [], { epoch: "e" }), 0), GapError);
 });
 
 test("an update without a snapshot is a gap, also after the source was away", () => {
   const state = new State();
-  assert.throws(() => state.takeFrame(update(1, [])), GapError);
-  state.takeFrame(snapshot(1, [point(3)]));
-  state.takeFrame({ type: "stale", scope: COURSE, sinceMs: 42 });
+  assert.throws(() => state.takeFrame(update(1, []), 0), GapError);
+  state.takeFrame(snapshot(1, [point(3)]), 0);
+  state.takeFrame({ type: "stale", scope: COURSE, sinceMs: 42 }, 0);
   assert.equal(state.staleSinceMs, 42);
   assert.equal(state.value(COURSE, "events_per_minute")?.value, 3, "what is known stays");
-  assert.throws(() => state.takeFrame(update(2, [])), GapError);
-  state.takeFrame(snapshot(5, [point(6)]));
+  assert.throws(() => state.takeFrame(update(2, []), 0), GapError);
+  state.takeFrame(snapshot(5, [point(6)]), 0);
   assert.equal(state.staleSinceMs, null);
 });
 
 test("a snapshot replaces everything, even by older values: Redis may have started anew", () => {
   const state = new State();
-  state.takeFrame(snapshot(7, [point(9, { startMs: 90_000 }), point(2, { metric: "active_students" })]));
-  state.takeFrame(snapshot(1, [point(1)], "f"));
+  state.takeFrame(snapshot(7, [point(9, { startMs: 90_000 }), point(2, { metric: "active_students" })]), 0);
+  state.takeFrame(snapshot(1, [point(1)], "f"), 0);
   assert.equal(state.value(COURSE, "events_per_minute")?.value, 1);
   assert.equal(state.value(COURSE, "active_students"), undefined);
 });
@@ -143,7 +144,7 @@ test("the overview fills in what is not live, and never steps back", () => {
   state.takeOverview(school(), 0);
   assert.equal(state.value(COURSE, "events_per_minute")?.value, 5);
   const liveMs = Date.parse("2026-01-15T00:00:00Z");
-  state.takeFrame(snapshot(1, [point(7, { startMs: liveMs, asOfMs: liveMs + 5_000 })]));
+  state.takeFrame(snapshot(1, [point(7, { startMs: liveMs, asOfMs: liveMs + 5_000 })]), 0);
   state.takeOverview(school(), 0);
   assert.equal(state.value(COURSE, "events_per_minute")?.value, 7, "live values stay");
   state.unsubscribe();
@@ -190,7 +191,7 @@ test("subscribed are courses first, then teams, up to the gateway's bound; live 
   assert.deepEqual(state.scopes, [COURSE, "course:ds201", "team:py101/t1"]);
   for (const scope of state.scopes) {
     assert.ok(!state.covers(state.scopes));
-    state.takeFrame(snapshot(0, [], "", scope));
+    state.takeFrame(snapshot(0, [], "", scope), 0);
   }
   assert.ok(state.covers(state.scopes));
 
@@ -199,4 +200,99 @@ test("subscribed are courses first, then teams, up to the gateway's bound; live 
   const many = Array.from({ length: 100 }, (_, index) => ({ ...team, scope: `team:py101/t${index}` }));
   state.takeOverview({ ...school(), teams: many }, 0);
   assert.equal(state.scopes.length, SCOPES_MAX);
+});
+
+/** A live page at `nowMs`, both clocks alike, with one course that counts `recent` events as of `asOfMs`. */
+function watching(asOfMs: number, nowMs: number, recent = 3): State {
+  const state = new State();
+  state.takeOverview(unseen(nowMs), nowMs);
+  state.takeFrame(snapshot(1, told(asOfMs, recent)), nowMs);
+  state.connection = { kind: "live" };
+  return state;
+}
+
+/** The school at `asOfMs`, before anything was said of it. */
+function unseen(asOfMs: number): Overview {
+  const courses = school().courses.map((course) => ({ ...course, values: new Map() }));
+  return { ...school(), asOfMs, courses };
+}
+
+function told(asOfMs: number, recent = 3): Point[] {
+  return [point(recent, { metric: "active_students", startMs: asOfMs - 295_000, asOfMs })];
+}
+
+const NOW = Date.parse("2026-01-15T09:00:00Z");
+const YEARS_BACK = Date.parse("2019-10-01T09:00:00Z");
+
+test("a live connection whose values stand still is old, and fresh with the next value", () => {
+  const state = watching(NOW - 1_000, NOW);
+  assert.equal(state.condition(NOW + OLD_MS - 1_000), "live");
+  const later = NOW + OLD_MS;
+  assert.equal(state.condition(later), "old");
+  assert.equal(state.oldSinceMs(COURSE, later), NOW - 1_000);
+  assert.deepEqual(
+    state.oldCourses(later).map(({ courseId }) => courseId),
+    ["py101"],
+  );
+  state.takeFrame(update(2, told(later)), later);
+  assert.equal(state.condition(later), "live");
+});
+
+test("the same value told again does not make it newer", () => {
+  const state = watching(NOW, NOW);
+  state.takeFrame(update(2, told(NOW)), NOW + OLD_MS);
+  assert.equal(state.condition(NOW + OLD_MS + 1), "old");
+});
+
+test("a page opened while the pipelines stand still says so at once", () => {
+  assert.equal(watching(NOW - 5 * 60_000, NOW).condition(NOW), "old");
+});
+
+test("an empty room rests, and is not old however long", () => {
+  const state = watching(NOW - 1_000, NOW, 0);
+  assert.equal(state.condition(NOW + 14 * 3_600_000), "live");
+});
+
+test("a connection that is not live says more than the age of the data", () => {
+  const state = watching(NOW - 5 * 60_000, NOW);
+  state.connection = { kind: "stale", sinceMs: NOW };
+  assert.equal(state.condition(NOW), "stale");
+  assert.deepEqual(state.oldCourses(NOW), []);
+});
+
+test("a replay of an old year is live while it moves, and has its own time", () => {
+  const state = watching(YEARS_BACK, NOW);
+  for (let step = 1; step <= 30; step += 1) {
+    const nowMs = NOW + step * 10_000;
+    assert.equal(state.condition(nowMs), "live");
+    state.takeFrame(update(1 + step, told(YEARS_BACK + step * 10_000)), nowMs);
+  }
+  const end = NOW + 300_000;
+  assert.deepEqual(state.eventNowMs(COURSE, end), { ms: YEARS_BACK + 300_000, longAgo: true });
+  assert.equal(state.condition(end + OLD_MS + 1), "old", "it stands still with students in it");
+});
+
+test("a producer's clock that is ahead makes nothing old, and the time is the gateway's", () => {
+  const state = watching(NOW + 60_000, NOW);
+  assert.equal(state.condition(NOW), "live");
+  assert.equal(state.ageMs(NOW + 60_000, NOW), 0);
+  assert.deepEqual(state.eventNowMs(COURSE, NOW), { ms: NOW, longAgo: false });
+});
+
+test("ages do not depend on the viewer's clock", () => {
+  const state = new State();
+  const ours = NOW - 3_600_000; // an hour behind the gateway's
+  state.takeOverview(unseen(NOW), ours);
+  state.takeFrame(snapshot(1, told(NOW - 1_000)), ours);
+  state.connection = { kind: "live" };
+  assert.equal(state.condition(ours), "live");
+  assert.equal(state.condition(ours + OLD_MS), "old");
+});
+
+test("students whom the gateway has long refused to tell of are old, though the courses are live", () => {
+  const state = watching(NOW, NOW, 0);
+  state.refusedSinceMs = NOW;
+  assert.equal(state.condition(NOW + OLD_MS), "live");
+  assert.equal(state.condition(NOW + OLD_MS + 1), "old");
+  assert.equal(state.studentsOldSinceMs(NOW + OLD_MS + 1), NOW);
 });

@@ -17,7 +17,7 @@ export interface Page {
   readonly locale: Locale;
   readonly tip: Tip;
   series(scope: string): Series;
-  /** The gateway's clock. */
+  /** The viewer's clock. */
   nowMs(): number;
 }
 
@@ -30,6 +30,7 @@ export class CourseView implements View<Course> {
   readonly root: HTMLElement;
   private readonly name = element("h2");
   private readonly badge: HTMLElement;
+  private readonly old: HTMLElement;
   private readonly events: HTMLElement;
   private readonly active: HTMLElement;
   private readonly students = element("small");
@@ -55,6 +56,7 @@ export class CourseView implements View<Course> {
     this.errors = value("error_rate");
     this.waiting = value("help_requests_open");
     this.badge = element("span", { class: "badge" }, texts.notOnRoster);
+    this.old = element("span", { class: "old", "data-testid": `${course.scope}:old` });
     this.waitingStat = figure(texts.waiting, "", this.waiting);
     this.nobody = element("span", { class: "nobody" }, texts.nobodyWaits);
     const queue = element("ul", { class: "queue", "aria-label": texts.waiting });
@@ -72,6 +74,7 @@ export class CourseView implements View<Course> {
       this.name,
       element("code", {}, course.courseId),
       this.badge,
+      this.old,
     );
     this.root = element(
       "article",
@@ -102,6 +105,11 @@ export class CourseView implements View<Course> {
     const value = (metric: Metric) => state.value(course.scope, metric);
     setText(this.name, course.name);
     this.badge.hidden = course.onRoster;
+    const nowMs = this.page.nowMs();
+    const oldSinceMs = state.oldSinceMs(course.scope, nowMs);
+    this.old.hidden = oldSinceMs === null;
+    setText(this.old, oldSinceMs === null ? "" : locale.say("oldCourse", { ago: locale.ago(nowMs - oldSinceMs) }));
+    setAttribute(this.root, "data-old", oldSinceMs === null ? null : "");
     setText(this.events, locale.count(value("events_per_minute")?.value ?? 0));
     setText(this.active, locale.count(value("active_students")?.value ?? 0));
     setText(this.students, course.students === 0 ? "" : locale.say("of", { n: locale.count(course.students) }));
@@ -122,8 +130,8 @@ export class CourseView implements View<Course> {
     );
     this.nobody.hidden = waiters.length > 0;
     this.waiters.update(waiters);
-    const nowMs = this.page.nowMs();
-    this.chart.update(course.name, this.page.series(course.scope).line(nowMs), nowMs);
+    const time = state.eventNowMs(course.scope, nowMs);
+    this.chart.update(course.name, this.page.series(course.scope).line(time.ms), time);
     this.teams.update(state.teamsOf(course.courseId));
     this.map.update(grouped);
   }

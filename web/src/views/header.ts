@@ -2,10 +2,16 @@
 
 import { element, setAttribute, setText } from "../dom.ts";
 import { LANGUAGES, type Language, type Locale } from "../i18n.ts";
-import { totals, type Connection, type State } from "../state.ts";
+import { isLongAgo } from "../freshness.ts";
+import { totals, type Condition, type State } from "../state.ts";
 
-const GLYPHS: Readonly<Record<Connection["kind"], string>> = { connecting: "◌", live: "●", stale: "❚❚", lost: "▲" };
-const OLD_MS = 60_000; // data older than this is said in another colour
+const GLYPHS: Readonly<Record<Condition, string>> = {
+  connecting: "◌",
+  live: "●",
+  old: "◔",
+  stale: "❚❚",
+  lost: "▲",
+};
 
 export class Header {
   readonly root: HTMLElement;
@@ -84,27 +90,59 @@ export class Header {
   private say(state: State, nowMs: number): void {
     const { locale } = this;
     const { connection } = state;
-    setAttribute(this.connection, "data-state", connection.kind);
-    setText(this.glyph, GLYPHS[connection.kind]);
-    setText(this.words, locale.say(connection.kind));
-    let [countdown, notice] = ["", ""];
+    const condition = state.condition(nowMs);
+    setAttribute(this.connection, "data-state", condition);
+    setText(this.glyph, GLYPHS[condition]);
+    setText(this.words, locale.say(condition));
+    let countdown = "";
     if (connection.kind === "lost") {
       const seconds = Math.ceil((connection.retryAtMs - nowMs) / 1000);
       countdown = seconds > 0 ? locale.say("retryIn", { seconds }) : locale.say("retrying");
-      notice = locale.say("lostNotice", { time: locale.time(connection.sinceMs) });
-    } else if (connection.kind === "stale") {
-      notice = locale.say("staleNotice", { time: locale.time(connection.sinceMs) });
     }
     setText(this.countdown, countdown);
+    const notice = this.noticeOf(state, nowMs);
     setText(this.notice, notice);
     this.notice.hidden = notice === "";
-
-    const { asOfMs } = state;
-    const ageMs = asOfMs === null ? null : Math.max(0, nowMs + state.clockAheadMs - asOfMs);
-    setText(this.age, ageMs === null ? locale.say("noData") : locale.say("dataAge", { ago: locale.ago(ageMs) }));
-    setAttribute(this.age, "data-seconds", ageMs === null ? null : String(Math.round(ageMs / 1000)));
-    setAttribute(this.age, "data-old", ageMs !== null && ageMs > OLD_MS ? "" : null);
+    this.sayAge(state, nowMs, condition);
   }
+
+  private noticeOf(state: State, nowMs: number): string {
+    const { locale } = this;
+    const { connection } = state;
+    if (connection.kind === "lost") return locale.say("lostNotice", { time: locale.time(connection.sinceMs) });
+    if (connection.kind === "stale") return locale.say("staleNotice", { time: locale.time(connection.sinceMs) });
+    const oldSinceMs = oldest(state, nowMs);
+    if (oldSinceMs !== null) {
+      const courses = locale.list(state.oldCourses(nowMs).map(({ name }) => name));
+      return locale.say("oldNotice", { time: locale.time(oldSinceMs), courses });
+    }
+    const studentsSinceMs = state.studentsOldSinceMs(nowMs);
+    return studentsSinceMs === null ? "" : locale.say("studentsOldNotice", { time: locale.time(studentsSinceMs) });
+  }
+
+  /** The newest data's age, or its date where it is of another day; while something is old, how long that has been. */
+  private sayAge(state: State, nowMs: number, condition: Condition): void {
+    const { locale } = this;
+    const { asOfMs } = state;
+    const oldSinceMs = oldest(state, nowMs);
+    const ageMs = asOfMs === null ? null : state.ageMs(asOfMs, nowMs);
+    let age = locale.say("noData");
+    if (oldSinceMs !== null) age = locale.say("dataOld", { ago: locale.ago(nowMs - oldSinceMs) });
+    else if (asOfMs !== null && ageMs !== null) {
+      if (isLongAgo(ageMs)) age = locale.say("dataOf", { time: locale.dateTime(asOfMs) });
+      else age = locale.say("dataAge", { ago: locale.ago(ageMs) });
+    }
+    setText(this.age, age);
+    setAttribute(this.age, "data-seconds", ageMs === null ? null : String(Math.round(ageMs / 1000)));
+    const alarming = condition === "stale" || condition === "lost" || oldSinceMs !== null;
+    setAttribute(this.age, "data-old", alarming ? "" : null);
+  }
+}
+
+/** Since when the course that has waited longest for new values has had none. */
+function oldest(state: State, nowMs: number): number | null {
+  const since = state.oldCourses(nowMs).flatMap(({ scope }) => state.oldSinceMs(scope, nowMs) ?? []);
+  return since.length === 0 ? null : Math.min(...since);
 }
 
 function stat(label: string, value: HTMLElement, unit: HTMLElement | null = null, hint = ""): HTMLElement {

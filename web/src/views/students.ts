@@ -143,7 +143,7 @@ class Tile implements View<Student> {
     const { texts } = locale;
     const { student } = this;
     const seen = student.lastSeenMs;
-    const ago = seen === null ? null : locale.ago(this.page.nowMs() - seen);
+    const ago = seen === null ? null : locale.ago(state.ageMs(seen, this.page.nowMs()));
     const events = state.value(student.scope, "events_per_minute")?.value ?? 0;
     const errors = locale.rate(state.value(student.scope, "error_rate"));
     return [
