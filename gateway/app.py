@@ -24,7 +24,7 @@ from gateway.roster import RosterCopy
 from gateway.security.access import DashboardAccess
 from gateway.security.keys import KeyRing
 from gateway.security.limits import Limits
-from gateway.settings import GatewaySettings
+from gateway.settings import GatewaySettings, listed
 
 REDIS_TIMEOUT_S = 2.0  # for one answer; then the reader is told that Redis is away
 REDIS_CONNECTIONS_MAX = 32  # more questions at once are refused, which reads as "away"
@@ -44,7 +44,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     roster = RosterCopy(database)
     keys = KeyRing(database)
     publisher = Publisher(settings.kafka)
-    limits = Limits(settings.rate_limit_events, settings.rate_limit_reads)
+    limits = Limits(settings.rate_limit_events, settings.rate_limit_reads, keys.knows)
     reader = _history_reader(settings, database)
     asked = (
         Probe("kafka", probes.kafka(settings.kafka)),
@@ -53,7 +53,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         Probe("history", reader.check),
     )
     feed = Feed(settings.redis_url)
-    access = DashboardAccess(settings.dashboard_access)
+    access = DashboardAccess(settings.dashboard_access, listed(settings.dashboard_hosts))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -74,7 +74,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     )
     app.state.limiter = limits.limiter  # where slowapi looks for it
     problems.install(app)
-    app.include_router(ingest.router(keys, roster, publisher, limits))
+    app.include_router(ingest.router(keys, roster, publisher, limits, settings.clock_skew_s))
     app.include_router(dashboard.router(client, roster, access, limits))
     app.include_router(history.router(reader, access, limits))
     app.include_router(live.router(feed, access.refusal, viewers_max=settings.live_viewers_max))

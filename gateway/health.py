@@ -17,8 +17,8 @@ from gateway.security.access import DashboardAccess
 from gateway.security.limits import Limits
 from wire.workers import Heartbeat
 
-NEEDED = frozenset({"kafka", "postgresql"})  # without these no event is accepted
-READY = frozenset({"kafka", "postgresql", "redis"})  # without these the gateway is of little use to anybody
+# What the door needs, if only for keys and a roster it has not read yet. Without Redis it works.
+NEEDED = frozenset({"kafka", "postgresql"})
 
 
 class Check(BaseModel):
@@ -28,7 +28,8 @@ class Check(BaseModel):
 
 
 class Health(BaseModel):
-    """`unhealthy`: no event can be accepted. `degraded`: something else is away, or a pipeline has no ready worker."""
+    """`unhealthy`: Kafka or PostgreSQL is away, which the door needs. `degraded`: something else is, or a pipeline has
+    no ready worker."""
 
     status: Literal["healthy", "degraded", "unhealthy"]
     reasons: Annotated[list[str], Field(description="why it is not healthy", examples=[[]])]
@@ -67,8 +68,8 @@ def router(
 
     @routes.get("/readyz", responses={503: {"model": Ready}})
     async def readyz(response: Response) -> Ready:
-        """Kafka, PostgreSQL and Redis answer as they should."""
-        reasons = _away(await ask(READY))
+        """Kafka and PostgreSQL, which the door needs, answer as they should."""
+        reasons = _away(await ask(NEEDED))
         response.status_code = 503 if reasons else 200
         return Ready(status="not ready" if reasons else "ready", reasons=reasons)
 

@@ -27,9 +27,15 @@ class ProblemError(HTTPException):
         self.extensions = extensions
 
 
-def away(detail: str) -> ProblemError:
+def away(detail: str, **extensions: Any) -> ProblemError:
     """503: something the request needs cannot be reached now; the client may send it again."""
-    return ProblemError(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+    return ProblemError(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)}, **extensions)
+
+
+def limited(rate: str, reset_at_s: float) -> ProblemError:
+    """429: more than `rate` was asked; the count begins anew at `reset_at_s`, in seconds since 1970."""
+    after_s = max(1, math.ceil(reset_at_s - time.time()))
+    return ProblemError(429, f"more than {rate}; go on in {after_s} s", headers={"Retry-After": str(after_s)})
 
 
 def install(app: FastAPI) -> None:
@@ -44,8 +50,8 @@ def install(app: FastAPI) -> None:
     app.exception_handler(Exception)(_unexpected)
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """These answers for a route's `responses`, as OpenAPI describes them."""
+def documented(*statuses: int, **extensions: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """These answers for a route's `responses`, as OpenAPI describes them; `extensions`: schemas of more members."""
     schema = {
         "type": "object",
         "required": ["type", "title", "status", "detail"],
@@ -54,6 +60,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "title": {"type": "string"},
             "status": {"type": "integer"},
             "detail": {"type": "string", "description": "what is wrong, where, and what to do"},
+            **extensions,
         },
     }
     return {
@@ -62,7 +69,8 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _answer(status: int, detail: str, headers: Any = None, **extensions: Any) -> Response:
+def answer(status: int, detail: str, headers: Any = None, **extensions: Any) -> Response:
+    """A problem as it is sent."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **extensions}
     # ASCII, so that a lone surrogate somebody sent us can be shown back to him.
     return Response(json.dumps(body), status, headers, MEDIA_TYPE)
@@ -75,25 +83,23 @@ async def _raised(request: Request, error: HTTPException) -> Response:
             detail = f"there is nothing at {request.url.path}"
         elif error.status_code == 405:
             detail = f"{request.url.path} does not take {request.method}"
-    return _answer(error.status_code, detail, error.headers, **getattr(error, "extensions", {}))
+    return answer(error.status_code, detail, error.headers, **getattr(error, "extensions", {}))
 
 
 async def _invalid(_: Request, error: RequestValidationError) -> Response:
     errors = [{"field": ".".join(map(str, wrong["loc"][1:])), "reason": wrong["msg"]} for wrong in error.errors()]
-    return _answer(400, "; ".join(f"{wrong['field']}: {wrong['reason']}" for wrong in errors), errors=errors)
+    return answer(400, "; ".join(f"{wrong['field']}: {wrong['reason']}" for wrong in errors), errors=errors)
 
 
 async def _limited(request: Request, error: RateLimitExceeded) -> Response:
     item, names = request.state.view_rate_limit
     reset_at_s, _ = request.app.state.limiter.limiter.get_window_stats(item, *names)
-    after_s = max(1, math.ceil(reset_at_s - time.time()))
-    return _answer(429, f"more than {error.detail}; go on in {after_s} s", {"Retry-After": str(after_s)})
+    return await _raised(request, limited(error.detail, reset_at_s))
 
 
-async def _database_away(_: Request, error: DatabaseAwayError) -> Response:
-    problem = away(str(error))
-    return _answer(problem.status_code, problem.detail, problem.headers)
+async def _database_away(request: Request, error: DatabaseAwayError) -> Response:
+    return await _raised(request, away(str(error)))
 
 
 async def _unexpected(_: Request, __: Exception) -> Response:
-    return _answer(500, "a fault of ours; the log has it")  # Starlette raises it again, and uvicorn logs it
+    return answer(500, "a fault of ours; the log has it")  # Starlette raises it again, and uvicorn logs it

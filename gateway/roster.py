@@ -123,5 +123,8 @@ class RosterCopy:
                 if not away:  # said once an outage
                     log.warning("the roster cannot be read; the last one serves", reason=str(error))
                 away = True
+            except Exception:  # a fault of ours; without end the copy would grow old, and nobody would hear of it
+                log.exception("the roster cannot be read; the last one serves")
+                away = True
             longest_s = REFRESH_S if self._roster is not None else 1.0  # until there is one, the door is shut
             await asyncio.sleep(random.uniform(longest_s * 0.8, longest_s))  # noqa: S311 - jitter, not a secret

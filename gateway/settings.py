@@ -1,5 +1,7 @@
 """What the gateway reads from the environment, once, at start. Every name has the prefix CLASSPULSE_."""
 
+import re
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal
 
 from limits import parse_many
@@ -17,6 +19,26 @@ def _rate(text: str) -> str:
     parse_many(text)  # raises ValueError
     return text
 
+
+def listed(text: str) -> list[str]:
+    """The parts of a setting that are separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _networks(text: str) -> str:
+    for network in listed(text):
+        ip_network(network)  # raises ValueError, for 10.0.0.1/8 too, which uvicorn would take and never match
+    return text
+
+
+def _hosts(text: str) -> str:
+    for name in listed(text):
+        if name != "*" and not _NAME.fullmatch(name):
+            ip_address(name)  # raises ValueError: with a scheme, a port or brackets it would never match
+    return text
+
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")  # an IPv4 address too
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 RedisUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://")]
@@ -47,6 +69,13 @@ class GatewaySettings(BaseSettings):
     dashboard_access: Literal["local", "open"] = Field(
         "local", description="who may see the dashboard and its data: viewers on this machine only, or anybody"
     )
+    dashboard_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
+        "localhost,127.0.0.1,::1", description="names by which browsers may call the dashboard; `*`: any"
+    )
+    trusted_proxies: Annotated[str, AfterValidator(_networks)] = Field(
+        "127.0.0.1", description="addresses and networks of proxies that are believed when they say who the client is"
+    )
+    clock_skew_s: int = Field(300, ge=0, description="an event further ahead of the gateway's clock is rejected")
     rate_limit_events: Rate = Field("6000/minute", description="requests of one API key to the door")
     rate_limit_reads: Rate = Field("1200/minute", description="requests of one address to the dashboard's API")
     live_viewers_max: int = Field(2_000, ge=1, description="WebSocket connections at once; more are refused")

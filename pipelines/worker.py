@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -18,6 +18,7 @@ import faust
 import msgspec
 import structlog
 
+from logs import lines
 from pipelines import telemetry
 from pipelines.alive import Pulse, Web
 from pipelines.recovery import Tables
@@ -37,8 +38,27 @@ TAKE_WITHIN_S = 0.05
 # heartbeats, whether it gets on by /readyz.
 HELD_S_MAX = 30 * 86_400.0
 
+# Faust says "buffer full" where it merely holds a sender back, which is what its buffer is for.
+QUIETER = {"aiokafka": "WARNING", "faust.transport.producer": "ERROR"}
+
+
+# How long a worker that stops waits for what it has open to close: with the server away a good-bye may hang.
+CLOSE_WITHIN_S = 1.0
+
 
 class App(faust.App):  # type: ignore[misc]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.closes: list[Callable[[], Awaitable[None]]] = []
+
+    async def on_shutdown(self) -> None:
+        """Faust calls it last, when no agent is at work any more."""
+        for close in self.closes:
+            try:
+                await asyncio.wait_for(close(), CLOSE_WITHIN_S)
+            except Exception as error:
+                log.warning("not closed", what=close.__qualname__, error=repr(error))
+
     def _create_directories(self) -> None:
         """None: the tables are in memory and in Kafka. Faust would leave an empty folder wherever it is started."""
 
@@ -84,6 +104,10 @@ class Worker:
     def table(self, name: str, of: type[State]) -> "StateTable[State]":
         """A table with its changelog, which is the topic `<app>-<name>-changelog`."""
         return StateTable(self.app, name, of)
+
+    def closes(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Called when the worker has stopped, and given up after CLOSE_WITHIN_S."""
+        self.app.closes.append(close)
 
     def holds(self, tp: Any) -> bool:
         """Whether the partition is still ours: what was fetched before a rebalance is its new owner's to handle."""
@@ -174,36 +198,4 @@ def run(worker: Worker) -> NoReturn:
 
 
 def _logging(settings: WorkerSettings) -> dict[str, Any]:
-    """The standard library's dictConfig: one line an event on stderr, structlog's and Faust's alike."""
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-    ]
-    # Plain: the others draw boxes, and show every local variable.
-    renderer: Any = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
-    if settings.log_format == "json":
-        shared.append(structlog.processors.format_exc_info)
-        renderer = structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {
-            "line": {
-                "()": structlog.stdlib.ProcessorFormatter,
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-                "foreign_pre_chain": shared,
-            }
-        },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "root": {"handlers": ["stderr"], "level": settings.log_level},
-        # Faust says "buffer full" where it merely holds a sender back, which is what its buffer is for.
-        "loggers": {"aiokafka": {"level": "WARNING"}, "faust.transport.producer": {"level": "ERROR"}},
-    }
+    return lines.config(settings.log_format, settings.log_level, QUIETER)

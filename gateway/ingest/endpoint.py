@@ -33,10 +33,19 @@ class Result(BaseModel):
 
     index: int = Field(description="its place in what was posted, from 0")
     event_id: str | None = Field(description="as it lies in Kafka; send it again under this id, and it counts once")
-    result: Literal["accepted", "rejected"]
+    result: Literal["accepted", "rejected", "unknown"] = Field(
+        description="unknown, with 503 only: it may be in Kafka or not; send it again under this event_id"
+    )
     field: str | None = Field(None, description="of a rejected event: the field that is wrong, unless it is the whole")
     reason: str | None = Field(None, description="of a rejected event")
-    on_roster: bool | None = Field(None, description="of an accepted event: whether the student is in the course")
+    on_roster: bool | None = Field(None, description="of an event not rejected: whether the student is in the course")
+
+
+_RESULTS = {
+    "type": "array",
+    "items": Result.model_json_schema(),
+    "description": "what became of each event; missing where none was looked at",
+}
 
 
 class Answer(BaseModel):
@@ -50,16 +59,18 @@ def router(
     roster: RosterCopy,
     publisher: Publisher,
     limits: Limits,
+    skew_s: int,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> APIRouter:
-    """`keys`, `roster` and `publisher` are started and stopped by whoever made them; `app.state.limiter` is set too."""
+    """`keys`, `roster` and `publisher` are started and stopped by whoever made them; `app.state.limiter` is set too.
+    `skew_s`: how far a producer's clock may be ahead of ours."""
     routes = APIRouter(tags=["events"])
 
     @routes.post(
         "/api/v1/events",
         status_code=202,
         response_model=Answer,
-        responses=problems.documented(400, 401, 408, 413, 415, 422, 429, 503),
+        responses=problems.documented(400, 401, 408, 413, 415, 429) | problems.documented(422, 503, results=_RESULTS),
         openapi_extra={"requestBody": _REQUEST_BODY},
         dependencies=[Depends(HTTPBearer(scheme_name="api_key", auto_error=False))],  # only tells OpenAPI
     )
@@ -69,10 +80,11 @@ def router(
 
         A bad event is rejected by itself, with its field and the reason; where none is good the answer is 422, with
         the same `results`. After 503 or without an answer send the same again, with the same event ids: each counts
-        once.
+        once. Events that came without get theirs here, and the `results` of a 503 name them; where no answer came
+        nothing does, so better bring your own.
         """
         try:
-            key = await _key(request, keys)
+            key = await _key(request, keys, limits)
             held = roster.roster
         except DatabaseAwayError as error:
             raise problems.away(f"{error}; nothing was accepted") from None
@@ -80,7 +92,7 @@ def router(
         body = await read_body(request)
         now = clock()
         try:
-            verdicts = judge(body, now)
+            verdicts = judge(body, now, skew_s)
         except BodyError as error:
             raise ProblemError(400, str(error)) from None
         judged = [_admit(verdict, key, held, now) for verdict in verdicts]
@@ -93,16 +105,20 @@ def router(
         try:
             await publisher.publish(good)
         except PublisherAwayError as error:
-            raise problems.away(f"{error}; send the same again, with the same event ids: each counts once") from None
+            detail = f"{error}; send the same again, with the event ids of `results`: each counts once"
+            raise problems.away(detail, results=[_unsettled(result).model_dump() for result in results]) from None
         return Response(answer.model_dump_json(), 202, media_type="application/json")
 
     return routes
 
 
-async def _key(request: Request, keys: KeyRing) -> ApiKey:
+async def _key(request: Request, keys: KeyRing, limits: Limits) -> ApiKey:
     presented = presented_key(request)
+    limits.admit(request)
     found = await keys.verify(presented) if presented else None
     if found is None:
+        if presented:
+            limits.strange(request)
         detail = "this API key is not known, or was revoked" if presented else "an API key is needed"
         raise ProblemError(401, f"{detail}: Authorization: Bearer KEY", headers={"WWW-Authenticate": "Bearer"})
     return found
@@ -167,6 +183,11 @@ def _result(index: int, verdict: ActivityEvent | Rejection, roster: Roster) -> R
         )
     on_roster = roster.has(verdict.course_id, verdict.student_id)
     return Result(index=index, event_id=verdict.event_id, result="accepted", on_roster=on_roster)
+
+
+def _unsettled(result: Result) -> Result:
+    """Where Kafka has not acknowledged all, nobody can say which it has."""
+    return result.model_copy(update={"result": "unknown"}) if result.result == "accepted" else result
 
 
 _EXAMPLE = {

@@ -7,17 +7,19 @@ import json
 import re
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn
 
 import msgspec
 from msgspec import Meta
 
+from gateway.ingest import elements
 from wire.events import DurationS, Id, Kind, Score, TeamId
 
 EVENTS_MAX = 500
 EVENT_MAX_BYTES = 32 * 1024  # ten times what all fields of ours can hold; unknown fields count too
-FUTURE_MAX = timedelta(days=1)  # a clock a whole day ahead is wrong; what to make of the rest is aggregate's affair
+DEEP = 256  # far from what any decoder gives up at, and from what an event needs
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -52,9 +54,9 @@ class BodyError(Exception):
     """Nothing of the body can be used; the message says why and, where it can be told, at which byte."""
 
 
-def judge(body: bytes, now: datetime) -> list[Posted | Rejection]:
-    """A verdict for each event, in order. Raises BodyError."""
-    return [_judge(event, now) for event in _events(body)]
+def judge(body: bytes, now: datetime, skew_s: int) -> list[Posted | Rejection]:
+    """A verdict for each event, in order; one more than `skew_s` ahead of `now` is bad. Raises BodyError."""
+    return [_judge(event, now, skew_s) for event in _events(body)]
 
 
 _body_decoder = msgspec.json.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
@@ -68,12 +70,17 @@ _Bytes = bytes | msgspec.Raw
 def _events(body: bytes) -> Sequence[_Bytes]:
     if not body.strip():
         raise BodyError("the body is empty: expected an event or a list of events")
+    with suppress(RecursionError):
+        return _decoded(body)
+    return _beside_deep_ones(body)
+
+
+def _decoded(body: bytes) -> Sequence[_Bytes]:
+    """Raises BodyError, RecursionError."""
     try:
         found = _body_decoder.decode(body)
     except msgspec.ValidationError as error:
         raise BodyError(f"{error}: expected an event or a list of events") from None
-    except RecursionError:
-        raise BodyError("nested too deep") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _events_of_bad_text(body, str(error))
     events = found if isinstance(found, list) else [body.strip()]  # its own size counts, not the blanks around it
@@ -81,11 +88,35 @@ def _events(body: bytes) -> Sequence[_Bytes]:
     return events
 
 
+def _beside_deep_ones(body: bytes) -> Sequence[_Bytes]:
+    """One event nested too deep makes a decoder give up on all of them. The others are read with that one left blank,
+    and it is put back then, for the decoder of one event to give up on. Raises BodyError."""
+    blanked, deep = bytearray(body), {}
+    try:
+        found = elements.split(body)
+        for index, element in enumerate(found):
+            if element.depth > DEEP:
+                text = body[element.start : element.end]
+                deep[index] = text.strip()
+                blanked[element.start : element.end] = b"0".ljust(len(text))
+        if len(found) == 1 and deep.get(0, b"").startswith(b"["):
+            raise ValueError("there is no event in it")
+        events = list(_decoded(bytes(blanked)))
+    except ValueError as error:
+        raise BodyError(f"nested too deep, and {error}") from None
+    except RecursionError:
+        raise BodyError("nested too deep") from None
+    for index, text in deep.items():
+        events[index] = text
+    return events
+
+
 def _events_of_bad_text(body: bytes, complaint: str) -> Sequence[bytes]:
     """msgspec gives up on a whole body where one string of it holds half a surrogate pair or bytes that are not UTF-8.
 
     The standard library does not. So the events are told apart by it, with the bad text still in them, for the
-    decoder of one event to find. Raises BodyError with `complaint` where the body is not JSON by its reading either.
+    decoder of one event to find. Raises BodyError with `complaint` where the body is not JSON by its reading either;
+    RecursionError.
     """
     try:
         found = json.loads(body.decode("utf-8", "surrogateescape"), parse_constant=_no_number)
@@ -94,8 +125,6 @@ def _events_of_bad_text(body: bytes, complaint: str) -> Sequence[bytes]:
         return [json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass") for event in events]
     except ValueError:
         raise BodyError(complaint) from None
-    except RecursionError:
-        raise BodyError("nested too deep") from None
 
 
 def _no_number(name: str) -> NoReturn:
@@ -109,7 +138,7 @@ def _count(events: Sequence[Any]) -> None:
         raise BodyError(f"{len(events)} events: at most {EVENTS_MAX} at once")
 
 
-def _judge(event: _Bytes, now: datetime) -> Posted | Rejection:
+def _judge(event: _Bytes, now: datetime, skew_s: int) -> Posted | Rejection:
     if (size := memoryview(event).nbytes) > EVENT_MAX_BYTES:
         return Rejection(None, None, f"{size} bytes: an event is at most {EVENT_MAX_BYTES}")
     try:
@@ -122,8 +151,8 @@ def _judge(event: _Bytes, now: datetime) -> Posted | Rejection:
         return Rejection(None, None, "nested too deep")
     if posted.occurred_at_ms <= 0:
         reason = "is not after 1970-01-01T00:00:00Z"
-    elif posted.occurred_at > now + FUTURE_MAX:
-        reason = f"is more than {FUTURE_MAX.days * 24} h in the future"
+    elif (posted.occurred_at - now).total_seconds() > skew_s:
+        reason = f"is more than {skew_s} s ahead of the door's clock"
     else:
         return posted
     return Rejection(str(posted.event_id) if posted.event_id else None, "occurred_at", reason)

@@ -69,7 +69,8 @@ class Publisher:
             self._away = False
 
     async def _publish(self, records: Sequence[tuple[bytes, bytes]]) -> None:
-        if self._producer is None:
+        producer = self._producer  # of the whole batch: it may be replaced while we wait
+        if producer is None:
             raise PublisherAwayError("Kafka is not connected")
         if self._left:
             raise PublisherAwayError("Kafka has not acknowledged earlier events yet")
@@ -81,7 +82,7 @@ class Publisher:
         try:
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 for key, value in records:
-                    sent.append(await self._producer.send(topics.ACTIVITY, value, key))
+                    sent.append(await producer.send(topics.ACTIVITY, value, key))
                     sent[-1].add_done_callback(self._settled)
                 await asyncio.wait(sent)  # unlike `gather`, leaves them alone when the time is up
         except TimeoutError:
@@ -91,7 +92,8 @@ class Publisher:
                     future.add_done_callback(self._left.discard)
             raise PublisherAwayError(f"Kafka has not acknowledged within {PUBLISH_TIMEOUT_S:g} s") from None
         except KafkaError as error:
-            self._failed.set()
+            if producer is self._producer:
+                self._failed.set()
             raise PublisherAwayError(f"Kafka: {_told(error)}") from error
         finally:
             self._under_way -= size
@@ -122,6 +124,9 @@ class Publisher:
             except (KafkaError, OSError) as error:  # TimeoutError is an OSError
                 if pause_s == FIRST_PAUSE_S:  # said once an outage
                     log.warning("Kafka is not reached; trying on", servers=self._servers, reason=_told(error))
+                pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+            except Exception:  # a fault of ours, or of the client library: the door must not stay shut for it
+                log.exception("the Kafka producer failed; making another")
                 pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
             finally:
                 self._producer = None

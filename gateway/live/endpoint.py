@@ -7,9 +7,9 @@ from typing import NamedTuple
 import structlog
 from fastapi import APIRouter, WebSocket
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect
 
+from gateway import problems
 from gateway.live import connection
 from gateway.live.fanout import Viewer
 from gateway.live.feed import Feed
@@ -53,7 +53,7 @@ def router(feed: Feed, access: Access, *, viewers_max: int, stall_s: float = STA
     @routes.websocket("/ws/live")
     async def live(websocket: WebSocket) -> None:
         if (refusal := access(websocket)) is not None:
-            await websocket.send_denial_response(_forbidden(refusal))
+            await websocket.send_denial_response(problems.answer(403, refusal))
             return
         await websocket.accept()
         ending = FAILED
@@ -143,9 +143,3 @@ async def _listen(websocket: WebSocket) -> Ending:
             return CHATTER
         if len((message.get("text") or "").encode() or message.get("bytes") or b"") > MESSAGE_BYTES_MAX:
             return TOO_BIG
-
-
-def _forbidden(reason: str) -> JSONResponse:
-    """RFC 9457."""
-    problem = {"type": "about:blank", "title": "Forbidden", "status": 403, "detail": reason}
-    return JSONResponse(problem, status_code=403, media_type="application/problem+json")

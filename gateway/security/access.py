@@ -1,5 +1,6 @@
 """Who may see the dashboard and what it shows. There are no log-ins yet: it is this machine's people, or everybody."""
 
+from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
@@ -7,30 +8,29 @@ from urllib.parse import urlsplit
 from fastapi import HTTPException
 from starlette.requests import HTTPConnection
 
-LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+ANY = "*"
 
 
 class DashboardAccess:
-    """`local`: the client's address is this machine's, and so is the name it called us by. The second, because a
-    stranger's page in a browser here can give itself a name that leads to 127.0.0.1 (DNS rebinding).
+    """`local`: the client's address is this machine's.
 
-    In either mode, what a page asks for, and browsers say so by an `Origin`, must be asked by our own page: a WebSocket
-    is not held back by the browser's same-origin policy.
+    In either mode we must be called by a name of ours, because a stranger's page, in the browser of somebody who may
+    look, can give itself a name that leads here (DNS rebinding). And what a page asks for, and browsers say so by an
+    `Origin`, must be asked by our own page: a WebSocket is not held back by the browser's same-origin policy.
     """
 
-    def __init__(self, mode: Literal["local", "open"]) -> None:
+    def __init__(self, mode: Literal["local", "open"], hosts: Iterable[str]) -> None:
+        """`hosts`: our names, without ports; ANY: whatever we are called."""
         self._mode = mode
+        self._hosts = frozenset(host.lower() for host in hosts)
 
     def refusal(self, connection: HTTPConnection) -> str | None:
         """Why this request or WebSocket gets nothing; None where it may."""
         host = connection.headers.get("host", "")
-        if self._mode == "local":
-            if not _is_loopback(connection.client.host if connection.client else ""):
-                return "the dashboard is open to this machine only (CLASSPULSE_DASHBOARD_ACCESS=local)"
-            if _name(host) not in LOCAL_HOSTS:
-                return (
-                    f"the dashboard is called localhost or 127.0.0.1, not {host!r} (CLASSPULSE_DASHBOARD_ACCESS=local)"
-                )
+        if self._mode == "local" and not _is_loopback(connection.client.host if connection.client else ""):
+            return "the dashboard is open to this machine only (CLASSPULSE_DASHBOARD_ACCESS=local)"
+        if ANY not in self._hosts and _name(host) not in self._hosts:
+            return f"the dashboard is not called {host!r} (CLASSPULSE_DASHBOARD_HOSTS has its names)"
         origin = connection.headers.get("origin")
         if origin is not None and _authority(origin) != host.lower():
             return f"a page of {origin!r} may not ask {host!r}"

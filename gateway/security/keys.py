@@ -128,6 +128,10 @@ class KeyRing:
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._away = False
 
+    def knows(self, key: str) -> bool:
+        """Whether it was found good lately, and not found otherwise since."""
+        return _digest(key) in self._known
+
     async def verify(self, key: str) -> ApiKey | None:
         """None: nobody's. Raises DatabaseAwayError where it cannot be told, within ANSWER_TIMEOUT_S."""
         digest, now = _digest(key), self._clock()

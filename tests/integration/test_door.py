@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -19,7 +20,7 @@ from gateway.database import connected
 from gateway.ingest import endpoint
 from gateway.ingest.endpoint import BODY_MAX_BYTES
 from gateway.problems import ProblemError
-from gateway.security import keys
+from gateway.security import keys, limits
 from producers.door import Door
 from stack.kafka import Kafka
 from wire.events import ActivityEvent, Kind
@@ -126,6 +127,7 @@ async def test_a_body_that_cannot_be_used_is_400(door: AtTheDoor) -> None:
         b"[]": "empty",
         b"3": "expected an event or a list",
         b"[" * 10_000 + b"]" * 10_000: "nested too deep",
+        b'{"a":' * 10_000 + b"1" + b"}" * 10_000: "nested too deep",
         b"[" + b"{}," * 500 + b"{}]": "at most 500",
         b'{"a": NaN}': "malformed",
     }
@@ -143,6 +145,27 @@ async def test_nul_and_half_surrogates_are_told_with_index_field_and_reason(door
         (0, "student_id"),
         (2, "student_id"),
     ]
+
+
+async def test_an_event_nested_too_deep_keeps_no_other_out(door: AtTheDoor) -> None:
+    deep = b'{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}"
+    response = await door.post(b"[" + deep + b"," + json.dumps(door.event(task_id="beside")).encode() + b"]")
+    assert response.status_code == 202
+    assert [(r["index"], r["result"], r["reason"]) for r in response.json()["results"]] == [
+        (0, "rejected", "nested too deep"),
+        (1, "accepted", None),
+    ]
+    assert (await door.published())[-1].task_id == "beside"
+
+
+async def test_what_the_pipeline_would_not_count_for_its_time_is_rejected(with_topics: str, postgres_url: str) -> None:
+    async with at_the_door(with_topics, postgres_url, clock_skew_s=30) as door:
+        await door.opened()
+        at = [(datetime.now(UTC) + timedelta(seconds=ahead_s)).isoformat() for ahead_s in (20, 60)]
+        response = await door.post([door.event(occurred_at=each) for each in at])
+    near, far = response.json()["results"]
+    assert near["result"] == "accepted"
+    assert (far["field"], far["reason"]) == ("occurred_at", "is more than 30 s ahead of the door's clock")
 
 
 async def test_a_body_too_large_is_413_however_it_comes(door: AtTheDoor) -> None:
@@ -190,18 +213,33 @@ async def test_another_method_is_405(door: AtTheDoor) -> None:
 
 async def test_more_requests_than_allowed_are_429_by_key(with_topics: str, postgres_url: str) -> None:
     async with at_the_door(with_topics, postgres_url, rate_limit_events="1000/minute;3/hour") as door:
-        for _ in range(3):
-            assert (await door.post({})).status_code != 429
+        await door.opened()  # from here on the key is known, and counted by itself
+        statuses = [(await door.post({})).status_code for _ in range(4)]
+        assert 429 not in statuses[:2]
+        assert statuses[3] == 429
         limited = await door.post({})
         assert "more than 3 per 1 hour" in problem(limited, 429)["detail"]
         assert int(limited.headers["retry-after"]) > 60
-        door.key = "cp_another"
-        assert (await door.post({})).status_code == 401
+
+
+async def test_made_up_keys_are_429_by_address_and_known_ones_go_on(door: AtTheDoor) -> None:
+    async def post(key: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        return await door.client.post(URL, json=door.event(), headers=headers)
+
+    statuses = [(await post(f"cp_{number}")).status_code for number in range(2 * limits.STRANGERS.amount)]
+    assert set(statuses) == {401, 429}
+    refused = await post("cp_another")
+    assert "60 per 1 minute with unknown keys" in problem(refused, 429)["detail"]
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert (await door.post(door.event())).status_code == 202
 
 
 async def test_it_is_described_with_examples_that_are_accepted(door: AtTheDoor) -> None:
     described = (await door.client.get("/openapi.json")).json()["paths"][URL]["post"]
     assert {"202", "400", "401", "413", "415", "422", "429", "503"} <= described["responses"].keys()
+    unsettled = described["responses"]["503"]["content"]["application/problem+json"]["schema"]["properties"]["results"]
+    assert "unknown" in unsettled["items"]["properties"]["result"]["enum"]
     content = described["requestBody"]["content"]["application/json"]
     assert "$ref" not in json.dumps(content)
     assert "\\Z" not in json.dumps(content)

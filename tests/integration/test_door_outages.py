@@ -36,7 +36,10 @@ class Load:
             if response.status_code == 202:
                 self.accepted += [result["event_id"] for result in response.json()["results"]]
             else:
-                assert "send the same again" in problem(response, 503)["detail"]
+                body = problem(response, 503)
+                assert "send the same again" in body["detail"]
+                sent = [(index, event["event_id"], "unknown") for index, event in enumerate(batch)]
+                assert [(r["index"], r["event_id"], r["result"]) for r in body["results"]] == sent
                 assert int(response.headers["retry-after"]) > 0
                 self._refused += 1
                 await asyncio.sleep(0.05)
@@ -94,8 +97,13 @@ async def test_a_door_that_opens_before_kafka_says_503_until_it_is_there(own_kaf
     await asyncio.to_thread(own_kafka.stop)
     async with at_the_door(own_kafka.address, postgres_url) as door:
         await refused(door, "Kafka is not connected")
+        good, bad = problem(await door.post([door.event(), door.event(kind="dancing")]), 503)["results"]
+        assert (good["result"], bad["result"], bad["field"]) == ("unknown", "rejected", "kind")
         await asyncio.to_thread(own_kafka.start)
         await door.opened()
+        # Under the id it was given then, it counts once, however often it arrived.
+        again = await door.post(door.event(event_id=good["event_id"]))
+        assert again.json()["results"][0]["event_id"] == good["event_id"]
 
 
 async def test_a_door_without_its_topic_says_503_until_it_is_there(own_kafka: Kafka, postgres_url: str) -> None:

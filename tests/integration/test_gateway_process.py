@@ -7,6 +7,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process, create_subprocess_exec
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -45,11 +46,11 @@ async def ended(process: Process) -> tuple[int, list[dict[str, Any]]]:
     return process.returncode, [json.loads(line) for line in log.splitlines() if line.startswith(b"{")]
 
 
-@pytest.fixture
-async def port() -> AsyncIterator[int]:
-    """Of a gateway that serves."""
+@asynccontextmanager
+async def serving(**changes: str) -> AsyncIterator[tuple[int, Process]]:
+    """The port of a gateway that serves, and its process."""
     port = ports.free()
-    process = await start(port)
+    process = await start(port, **changes)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
 
@@ -60,17 +61,24 @@ async def port() -> AsyncIterator[int]:
                     return False
 
             await eventually(alive, 30, "alive")
-        yield port
-        process.send_signal(signal.SIGTERM)
-        code, log = await ended(process)
-        away = [line["server"] for line in log if line["event"] == "is away"]
-        assert sorted(away) == ["history", "kafka", "postgresql", "redis"]  # each once
-        assert code in (0, -signal.SIGTERM)
-        assert [line for line in log if line["level"] in ("error", "critical")] == []
+        yield port, process
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            await process.communicate()
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """Of a gateway that serves, and ends as it should."""
+    async with serving() as (port, process):
+        yield port
+        process.send_signal(signal.SIGTERM)
+        code, log = await ended(process)
+    away = [line["server"] for line in log if line["event"] == "is away"]
+    assert sorted(away) == ["history", "kafka", "postgresql", "redis"]  # each once
+    assert code in (0, -signal.SIGTERM)
+    assert [line for line in log if line["level"] in ("error", "critical")] == []
 
 
 async def test_it_serves_with_nobody_there(port: int) -> None:
@@ -95,6 +103,17 @@ async def test_a_taken_port_ends_it_with_the_reason(port: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("trusted", "believed"),
+    [("127.0.0.1", True), ("10.0.0.0/8, 127.0.0.0/8", True), ("10.0.0.0/8", False), ("", False)],
+)
+async def test_only_a_trusted_proxy_says_who_the_client_is(trusted: str, believed: bool) -> None:
+    async with serving(CLASSPULSE_TRUSTED_PROXIES=trusted) as (port, _), httpx.AsyncClient() as client:
+        url = f"http://127.0.0.1:{port}/api/v1/health"
+        answer = await client.get(url, headers={"X-Forwarded-For": "127.0.0.1, 203.0.113.7"})
+    assert ("this machine only" in answer.text) == believed
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("GATEWAY_PORT", "eighty"),
@@ -104,6 +123,11 @@ async def test_a_taken_port_ends_it_with_the_reason(port: int) -> None:
         ("DASHBOARD_ACCESS", "everybody"),
         ("RATE_LIMIT_EVENTS", "a lot"),
         ("LIVE_VIEWERS_MAX", "0"),
+        ("DASHBOARD_HOSTS", "https://classpulse.example"),
+        ("DASHBOARD_HOSTS", "localhost:8000"),
+        ("TRUSTED_PROXIES", "docker"),
+        ("TRUSTED_PROXIES", "172.17.0.1/12"),
+        ("CLOCK_SKEW_S", "-1"),
     ],
 )
 async def test_a_setting_that_does_not_fit_ends_it_and_is_named(name: str, value: str) -> None:

@@ -1,11 +1,14 @@
+from typing import Literal
+
 import pytest
 from fastapi import HTTPException
 from starlette.requests import HTTPConnection
 
 from gateway.security.access import DashboardAccess
 
-LOCAL = DashboardAccess("local")
-OPEN = DashboardAccess("open")
+HOSTS = ("localhost", "127.0.0.1", "::1")
+LOCAL = DashboardAccess("local", HOSTS)
+OPEN = DashboardAccess("open", HOSTS)
 
 
 def connection(
@@ -31,13 +34,21 @@ def test_another_machine_may_not(address: str | None) -> None:
     assert OPEN.refusal(connection(address)) is None
 
 
+@pytest.mark.parametrize("access", [LOCAL, OPEN])
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8000", "localhost.evil.example", "", "[::1", "127.0.0.1.evil"]
 )
-def test_a_strange_name_that_leads_here_may_not(host: str) -> None:
-    """DNS rebinding: the browser is here, the page is not ours."""
-    assert "is called localhost" in (LOCAL.refusal(connection(host=host)) or "")
-    assert OPEN.refusal(connection(host=host)) is None
+def test_a_strange_name_that_leads_here_may_not(access: DashboardAccess, host: str) -> None:
+    """DNS rebinding: the browser may look, the page is not ours."""
+    assert "is not called" in (access.refusal(connection(host=host, origin=f"http://{host}")) or "")
+
+
+@pytest.mark.parametrize("mode", ["local", "open"])
+def test_a_name_that_was_set_may(mode: Literal["local", "open"]) -> None:
+    access = DashboardAccess(mode, ["ClassPulse.example"])
+    assert access.refusal(connection(host="classpulse.EXAMPLE:443")) is None
+    assert "is not called" in (access.refusal(connection(host="localhost")) or "")
+    assert DashboardAccess(mode, ["*"]).refusal(connection(host="whatever.example")) is None
 
 
 @pytest.mark.parametrize("access", [LOCAL, OPEN])

@@ -16,7 +16,7 @@ from gateway.security.limits import Limits
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
-    limits = Limits("2/minute", "1/hour")
+    limits = Limits("2/minute", "1/hour", {"a", "b"}.__contains__)
     app.state.limiter = limits.limiter
     problems.install(app)
 
@@ -101,6 +101,14 @@ async def test_each_key_has_its_own_limit_and_the_answer_says_when_to_go_on(clie
     assert problem(limited)["detail"].startswith("more than 2 per 1 minute; go on in ")
 
 
+async def test_keys_that_are_not_known_share_their_addresss_limit(client: httpx.AsyncClient) -> None:
+    async def post(key: str) -> int:
+        return (await client.post("/events", headers={"Authorization": f"Bearer {key}"})).status_code
+
+    assert [await post(f"made up {number}") for number in range(3)] == [200, 200, 429]
+    assert await post("a") == 200
+
+
 async def test_reads_are_limited_over_all_paths_of_an_address(client: httpx.AsyncClient) -> None:
     assert (await client.get("/reads/a")).status_code == 200
     limited = await client.get("/reads/b")
@@ -111,4 +119,4 @@ async def test_reads_are_limited_over_all_paths_of_an_address(client: httpx.Asyn
 @pytest.mark.parametrize("text", ["", "many", "5", "5/fortnight"])
 def test_a_limit_that_cannot_be_read_is_refused_not_left_out(text: str) -> None:
     with pytest.raises(ValueError, match="rate limit"):
-        Limits(text, "1/minute")
+        Limits(text, "1/minute", lambda _: True)

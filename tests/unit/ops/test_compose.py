@@ -5,7 +5,9 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +196,27 @@ def test_the_image_copies_what_is_there_and_is_let_through() -> None:
     for source in sources:
         assert (PROJECT / source).exists(), source
         assert source in let_through or Path(source).parts[0] in let_through, source
+
+
+def test_the_image_has_every_room_that_is_installed() -> None:
+    packages = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
+    rooms = {pattern.rstrip("*") for pattern in packages["include"]}
+    assert rooms <= set(re.findall(r"^COPY (\w+) \w+$", DOCKERFILE, re.MULTILINE))
+
+
+def test_behind_dockers_bridge_clients_are_told_apart_and_names_are_asked_for() -> None:
+    environment = _environment("gateway")
+    assert ip_address("172.17.0.1") in ip_network(environment["CLASSPULSE_TRUSTED_PROXIES"])
+    assert environment["CLASSPULSE_DASHBOARD_ACCESS"] == "open"
+    hosts = gateway.settings.listed(environment["CLASSPULSE_DASHBOARD_HOSTS"])
+    published = SERVICES["gateway"]["ports"][0].split(":")[0]
+    assert published in hosts
+    assert "*" not in hosts
+
+
+def test_the_example_names_every_variable_that_may_be_set() -> None:
+    example = (PROJECT / ".env.example").read_text()
+    assert set(re.findall(r"\$\{(\w+):-", TEXT)) == set(re.findall(r"^#(\w+)=", example, re.MULTILINE))
 
 
 def test_the_image_runs_as_nobody_special_and_says_how_it_is() -> None:
