@@ -23,7 +23,10 @@ class WorkerSettings(BaseSettings):
 
 
 class AggregateSettings(WorkerSettings):
-    lateness_s: int = Field(3600, ge=300, description="an event further behind its partition's newest one is late")
+    # At most 3 h: what is kept of a student grows with it, and is one record (aggregate/students.py).
+    lateness_s: int = Field(
+        3600, ge=300, le=10_800, description="an event further behind its partition's newest one is late"
+    )
     clock_skew_s: int = Field(
         300, ge=0, description="an event further ahead of its record's timestamp is a dead letter"
     )

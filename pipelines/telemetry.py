@@ -7,6 +7,9 @@ VERDICTS = Counter("classpulse_events_total", "What became of the events read, b
 SKIPPED = Counter(
     "classpulse_offsets_skipped_total", "Offsets of activity that were never read: events may be missing."
 )
+IDS_FORGOTTEN = Counter(
+    "classpulse_event_ids_forgotten_total", "Ids of students with too many: such an event sent again counts again."
+)
 DEAD_LETTERS = Counter("classpulse_dead_letters_total", "Records sent to activity.dead-letters.", ["app", "reason"])
 BATCH_SECONDS = Histogram(
     "classpulse_batch_seconds", "Time from taking a batch to its last acknowledged write.", ["app"]

@@ -2,11 +2,13 @@
 
 from datetime import date
 
+from wire.scopes import ScopeKind
+
 PREFIX = "classpulse"
 
 NOW_TTL_S = 26 * 3600  # a scope quiet for more than a day leaves Redis; history still has it
 DAY_TTL_S = 15 * 86_400  # two weeks of daily counts
-STREAM_MAX_LEN = 1_000  # updates of a scope kept for viewers who come back: at 10 a second, 100 s
+SEEN_MAX = 10_000  # of a kind: five times what the dashboard shows. Ids that are made up would pile up for ever
 WORKER_TTL_S = 10  # five missed heartbeats
 HEARTBEAT_S = 2.0
 
@@ -31,13 +33,19 @@ def stream(scope: str) -> str:
     return f"{PREFIX}:{{{scope}}}:stream"
 
 
+def stream_max_len(scope: str) -> int:
+    """Updates kept for viewers who come back: of a course or team at 10 a second 100 s; a student has fewer, and of
+    thousands of students each kept update costs: 0.6 KB."""
+    return 100 if scope.startswith(f"{ScopeKind.STUDENT}:") else 1_000
+
+
 def live(scope: str) -> str:
     """Pub/sub channel: update frames (`wire.frames.Update`), one message an update."""
     return f"{PREFIX}:{{{scope}}}:live"
 
 
 def seen(scope_kind: str) -> str:
-    """Sorted set: scope id → `as_of_ms` of its newest value. Who is there, on the roster or not."""
+    """Sorted set: scope id → `as_of_ms` of its newest value. The SEEN_MAX newest, on the roster or not."""
     return f"{PREFIX}:seen:{scope_kind}"
 
 

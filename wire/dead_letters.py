@@ -12,6 +12,7 @@ class Reason(StrEnum):
     INVALID = "invalid"  # JSON, but not what the topic holds
     KEY_MISMATCH = "key_mismatch"  # the record's key is not the event's student
     FUTURE = "future"  # event time ahead of the record's timestamp by more than the allowed clock skew
+    TOO_MANY_SCOPES = "too_many_scopes"  # the student is in more courses and teams than are kept of one
     FAILED = "failed"  # our code raised
 
 

@@ -24,7 +24,8 @@ SLIDE_S = 1.0  # how often the passing of time is looked at; windows slide by 10
 
 
 class Folding:
-    """Agent of `activity`. A flush: partials, late and dead; then students; then the marker; then the ack."""
+    """Agent of `activity`. A flush: partials, late and dead; then the students; then the marker; then the tombstones;
+    then the ack."""
 
     def __init__(self, worker: Worker, settings: AggregateSettings) -> None:
         self._worker = worker
@@ -60,13 +61,17 @@ class Folding:
             strict=True,
         ):
             telemetry.VERDICTS.labels(verdict).inc(number)
+        telemetry.IDS_FORGOTTEN.inc(batch.forgotten)
         by_offset = {message.offset: message for message in messages}
         sends = [self._partials.send(key=p.scope.encode(), value=partials.encode(p)) for p in fold.partials()]
         sends += [self._late.send(key=record.key, value=record.value) for record in batch.late]
         sends += [self._bury(by_offset[rejected.record.offset], rejected) for rejected in batch.dead]
         await delivered(sends)
-        await self._students.write(partition, {id_.encode(): student for id_, student in fold.changes().items()})
+        changes = fold.changes()
+        await self._students.write(partition, {id_.encode(): of for id_, of in changes.items() if of is not None})
         await self._markers.write(partition, {str(partition).encode(): fold.marker})
+        # Before the marker, what is behind it would be judged again by a state that lacks these students.
+        await self._students.write(partition, {id_.encode(): None for id_, of in changes.items() if of is None})
 
     def _bury(self, message: Any, rejected: Rejected) -> Any:
         return dead_letters.send(APP, self._dead, dead_letters.dead_letter(message, rejected.reason, rejected.detail))

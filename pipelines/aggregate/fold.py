@@ -1,11 +1,16 @@
 """The fold of one partition of `activity`: a function of its records alone, no clock, no client library.
 
-What a flush writes, in this order (agents.py): partials, then the students, then the marker; then the source offset is
-committed. So an event the students know has been published, and everything behind the marker is judged anew from the
-state at the marker, with the same verdict as the first time.
+What a flush writes, in this order (agents.py): partials, then the students, then the marker, then the tombstones of
+students of whom nothing is left; then the source offset is committed. So an event the students know has been published,
+and everything behind the marker is judged anew from the state at the marker, with the same verdict as the first time.
+
+A tombstone is written for a student only when his stored record already says that nothing is left: nothing of his lies
+behind the marker last written. Not written, it leaves a record that changes no number; written, it takes nothing away
+that a replay would need.
 """
 
 from collections.abc import Iterable, Mapping
+from enum import Enum, auto
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -32,6 +37,8 @@ class Record(NamedTuple):
 class Bounds(NamedTuple):
     lateness_ms: int  # further behind the partition's newest event: late
     skew_ms: int  # further ahead of the record's timestamp: a wrong clock
+    ids: int = students.IDS_MAX  # of one student
+    scopes: int = students.SCOPES_MAX  # of one student
 
 
 class Marker(msgspec.Struct, array_like=True):
@@ -59,6 +66,13 @@ class Batch(NamedTuple):
     duplicate: int
     late: list[Record]
     dead: list[Rejected]
+    forgotten: int  # ids of students with too many: such an event sent again would count again
+
+
+class _Verdict(Enum):
+    FOLDED = auto()
+    DUPLICATE = auto()
+    NO_ROOM = auto()
 
 
 class Sums(msgspec.Struct):
@@ -80,6 +94,8 @@ class Fold:
         self._changed_scopes: set[str] = set()
         self._complete_from_ms = 0  # behind it some student has dropped panes, so sums made of them would be too low
         self._swept_day = 0
+        self._written_offset = -1  # of the marker as last handed out to be written
+        self._forgotten = 0
         self.marker = Marker(partition)
 
     @classmethod
@@ -88,6 +104,7 @@ class Fold:
         self = cls(marker.partition, bounds)
         self.marker = marker
         self._swept_day = marker.event_time_ms // DAY_MS
+        self._written_offset = marker.offset
         self._students = dict(stored)
         for student in stored.values():
             self._complete_from_ms = max(self._complete_from_ms, student.complete_from_ms)
@@ -97,7 +114,7 @@ class Fold:
 
     def fold(self, records: Iterable[Record]) -> Batch:
         """Applies records in offset order. Those at or below the marker have been applied by an earlier life."""
-        folded = duplicate = 0
+        folded = duplicate = self._forgotten = 0
         late: list[Record] = []
         dead: list[Rejected] = []
         marker = self.marker
@@ -113,15 +130,20 @@ class Fold:
             marker.event_time_ms = max(marker.event_time_ms, min(event.occurred_at_ms, record.timestamp_ms))
             if event.occurred_at_ms < marker.event_time_ms - self._bounds.lateness_ms:
                 late.append(record)
-            elif self._apply(event, record.offset):
-                folded += 1
-            else:
-                duplicate += 1
+                continue
+            match self._apply(event, record.offset):
+                case _Verdict.FOLDED:
+                    folded += 1
+                case _Verdict.DUPLICATE:
+                    duplicate += 1
+                case _Verdict.NO_ROOM:
+                    detail = f"the student is in {self._bounds.scopes} courses and teams already"
+                    dead.append(Rejected(record, Reason.TOO_MANY_SCOPES, detail))
         marker.folded += folded
         marker.duplicate += duplicate
         marker.late += len(late)
         marker.dead += len(dead)
-        return Batch(folded, duplicate, late, dead)
+        return Batch(folded, duplicate, late, dead, self._forgotten)
 
     def _read(self, record: Record) -> ActivityEvent | Rejected:
         if record.value is None:
@@ -142,25 +164,34 @@ class Fold:
             return Rejected(record, Reason.INVALID, "occurred_at lies before 1970")
         return event
 
-    def _apply(self, event: ActivityEvent, offset: int) -> bool:
-        """False where the student has seen this event id."""
+    def _apply(self, event: ActivityEvent, offset: int) -> _Verdict:
         student = self._students.get(event.student_id)
         if student is None:
             student = self._students[event.student_id] = Student(self.marker.partition)
         elif offset <= student.guard:
-            return True  # folded by an earlier life, and published by it
-        id_ = int.from_bytes(blake2b(event.event_id.encode(), digest_size=8).digest())
-        if id_ in student.ids:
-            return False
-        student.ids[id_] = event.occurred_at_ms
+            return _Verdict.FOLDED  # or what it was in an earlier life, which has published it
+        # Whatever the verdict: at the end of the batch his record drops what it is judged by.
         student.guard = offset
         self._changed_students.add(event.student_id)
-        for scope in students.scopes(event):
+        complete_from_ms, keep_from_ms = self._kept_from_ms()
+        id_ = int.from_bytes(blake2b(event.event_id.encode(), digest_size=8).digest())
+        if students.knows(student, id_, complete_from_ms):
+            return _Verdict.DUPLICATE
+        scopes = students.scopes(event)
+        if not students.has_room(student, scopes, keep_from_ms // DAY_MS, self._bounds.scopes):
+            return _Verdict.NO_ROOM
+        self._forgotten += students.remember(student, id_, event.occurred_at_ms, complete_from_ms, self._bounds.ids)
+        for scope in scopes:
             track = student.tracks.get(scope)
             if track is None:
                 track = student.tracks[scope] = students.Track()
             self._count(students.apply(track, scope, event))
-        return True
+        return _Verdict.FOLDED
+
+    def _kept_from_ms(self) -> tuple[int, int]:
+        """The event time an accepted event may still have; and what is kept before it, so that its gap can be told."""
+        complete_from_ms = self.marker.event_time_ms - self._bounds.lateness_ms
+        return complete_from_ms, complete_from_ms - LONGEST_WINDOW_MS
 
     def _count(self, change: Change) -> None:
         """Carries a student's change into his scope's sums."""
@@ -210,9 +241,9 @@ class Fold:
         return (self._complete_from_ms - LONGEST_WINDOW_MS) // DAY_MS * DAY_MS
 
     def changes(self) -> dict[str, Student | None]:
-        """The students changed since the last call, what is done with dropped; None: nothing is left of him."""
-        complete_from_ms = self.marker.event_time_ms - self._bounds.lateness_ms
-        keep_from_ms = complete_from_ms - LONGEST_WINDOW_MS
+        """The students changed since the last call, what is done with dropped; None: nothing is left of him, and
+        nothing is missing from his stored record. To be written in that order, with the marker in between."""
+        complete_from_ms, keep_from_ms = self._kept_from_ms()
         today = self.marker.event_time_ms // DAY_MS
         if today != self._swept_day:  # once a day of event time also those who have been away
             self._swept_day = today
@@ -221,13 +252,17 @@ class Fold:
         out: dict[str, Student | None] = {}
         for student_id in self._changed_students:
             student = self._students[student_id]
+            # Else his record must first say what this batch made of him. And one from a life that had come further also
+            # says from when on sums are complete, which is needed until this one is there too.
+            stored = student.guard <= self._written_offset and student.complete_from_ms <= complete_from_ms
             students.prune(student, complete_from_ms, keep_from_ms)
-            if student.ids or any(track.days or track.waiting for track in student.tracks.values()):
+            if student.ids or student.tracks or not stored:
                 out[student_id] = student
             else:
                 del self._students[student_id]
                 out[student_id] = None
         self._changed_students = set()
+        self._written_offset = self.marker.offset
         return out
 
 

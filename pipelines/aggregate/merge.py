@@ -13,12 +13,14 @@ from pipelines.aggregate import windows
 from pipelines.aggregate.windows import DAY_MS, MINUTE_PANES, PANE_MS, pane_of
 from wire.metrics import WINDOW_S, Metric, MetricPoint, ScopeUpdate
 from wire.partials import DISTINCT_PANES, PANE_S, PaneCounts, Partial
-from wire.scopes import ScopeKind
 
 IDLE_MS = 5_000  # quiet for so long, event time goes on as the wall clock does: live values fall to 0 in an empty room
 # A source partition that lags behind the others (a backlog is read partition by partition) must still find what they
-# said of an old pane, or its sum would be too low. Longer than any backlog is expected to take.
+# said of an old pane, or its sum would be too low. A student's too: event time is that of all partitions, his may lag.
+# Longer than any backlog is expected to take.
 KEEP_MS = 2 * 3_600_000
+# Nobody waits in the scope, and nothing was said of it for so long: whoever speaks of it again says all there is.
+NOW_KEEP_MS = DAY_MS
 SWEEP_MS = 30_000  # looking for what can be dropped reads every window held
 POINTS_MAX = 1_000  # of one update: about 200 KB. A week replayed in a second changes thousands, and Kafka takes 1 MB
 
@@ -96,6 +98,11 @@ class Merge:
             if window.kind == "pane":
                 self._scopes[window.scope].minutes_due.update(end for end in _minutes(window.number) if end > told)
         return self
+
+    @property
+    def scopes(self) -> set[str]:
+        """Those it keeps anything of."""
+        return set(self._scopes)
 
     def apply(self, partial: Partial, wall_ms: int) -> None:
         """Takes in one partial; `updates` tells what it changed."""
@@ -214,18 +221,28 @@ class Merge:
         for window in [window for window in self._touched_ms if self._is_done(window, keep_from_ms, wall_ms)]:
             del self._touched_ms[window], self._held[window]
             scope = self._scopes[window.scope]
-            (scope.panes if window.kind == "pane" else scope.days).pop(window.number)
+            match window.kind:
+                case "pane":
+                    del scope.panes[window.number]
+                case "day":
+                    del scope.days[window.number]
             out[window] = None
+        for name in [name for name, scope in self._scopes.items() if self._is_over(name, scope)]:
+            del self._scopes[name]
         return out
 
     def _is_done(self, window: Window, keep_from_ms: int, wall_ms: int) -> bool:
+        untouched_ms = wall_ms - self._touched_ms[window]
         if window.kind == "now":
-            return False
+            waiting = any(number for _, number in self._held[window].waiting.values())
+            return not waiting and untouched_ms > NOW_KEEP_MS
         if (window.number + 1) * (PANE_MS if window.kind == "pane" else DAY_MS) > keep_from_ms:
             return False
-        # A student has one source partition: what it has left behind, no other will speak of.
-        alone = window.scope.startswith(f"{ScopeKind.STUDENT}:")
-        return alone or wall_ms - self._touched_ms[window] > KEEP_MS
+        return untouched_ms > KEEP_MS
+
+    def _is_over(self, name: str, scope: _Scope) -> bool:
+        """Nothing is held of it, and nothing of it is still to be told."""
+        return not (scope.panes or scope.days or name in self._awake or Window(name, "now", 0) in self._held)
 
 
 def _minutes(pane: int) -> range:

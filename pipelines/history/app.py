@@ -29,6 +29,7 @@ def create(settings: HistorySettings) -> Worker:
 
     sink = Sink(worker, store.name, write, (StoreUnavailableError,))
     app.agent(worker.topic(topics.METRICS), name="history")(sink.run)
+    worker.closes(store.close)
     return worker
 
 

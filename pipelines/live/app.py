@@ -15,6 +15,7 @@ def create(settings: LiveSettings) -> Worker:
     writer = LiveWriter(settings.redis_url)
     sink = Sink(worker, "redis", writer.write, (RedisError, OSError, TimeoutError))
     app.agent(worker.topic(topics.METRICS), name="live")(sink.run)
+    worker.closes(writer.close)
     return worker
 
 

@@ -37,6 +37,7 @@ class LiveWriter:
                     seen.setdefault(channels.seen(scope.kind), {})[scope.id] = max(happened)
             for key, members in seen.items():
                 pipeline.zadd(key, members, gt=True)
+                pipeline.zremrangebyrank(key, 0, -1 - channels.SEEN_MAX)
             await pipeline.execute()
         return sum(len(update.points) for update in updates)
 
@@ -52,7 +53,7 @@ def _call(update: ScopeUpdate) -> tuple[list[str], list[Any]]:
         secrets.token_hex(8),
         channels.NOW_TTL_S,
         channels.DAY_TTL_S,
-        channels.STREAM_MAX_LEN,
+        channels.stream_max_len(scope),
         channels.live(scope),
         msgspec.json.encode(scope),
     ]

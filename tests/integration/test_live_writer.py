@@ -197,12 +197,13 @@ async def test_everything_lives_as_long_as_the_names_say(writer: LiveWriter, cli
     assert channels.DAY_TTL_S - 60 < await client.ttl(channels.day(scope, DAY)) <= channels.DAY_TTL_S
 
 
-async def test_the_stream_is_bounded(writer: LiveWriter, client: Client) -> None:
-    scope = "student:busy"
-    many = [ScopeUpdate(scope=scope, points=[point(n, minute=n)]) for n in range(channels.STREAM_MAX_LEN * 2)]
+@pytest.mark.parametrize(("scope", "length"), [("student:busy", 100), ("team:c/t", 1_000), ("course:student:", 1_000)])
+async def test_the_stream_is_bounded(writer: LiveWriter, client: Client, scope: str, length: int) -> None:
+    assert channels.stream_max_len(scope) == length
+    many = [ScopeUpdate(scope=scope, points=[point(n, minute=n)]) for n in range(length * 2 + 150)]
     await writer.write(many)
     stream = await streamed(client, scope)
-    assert channels.STREAM_MAX_LEN <= len(stream) < channels.STREAM_MAX_LEN * 1.2
+    assert length <= len(stream) <= length + 100, "Redis drops a hundred at once"
     assert stream[-1][0] == f"{len(many)}-0"
 
 
@@ -226,3 +227,13 @@ async def test_seen_says_when_something_happened_and_not_that_time_passed(writer
     await writer.write([ScopeUpdate(scope=scope, points=[point(0, as_of_ms=9_000)])])
     await writer.write([ScopeUpdate(scope=scope, points=[by_kind(1, as_of_ms=4_000)])])
     assert await client.zrange(channels.seen("team"), 0, -1, withscores=True) == [(b"py/101/t1", 5_000)]
+
+
+async def test_of_those_seen_the_newest_are_kept(writer: LiveWriter, client: Client) -> None:
+    held = {f"s{number}": number for number in range(channels.SEEN_MAX)}
+    await client.zadd(channels.seen("student"), held)
+    updates = [ScopeUpdate(scope=f"student:new{n}", points=[by_kind(1, as_of_ms=10**9 + n)]) for n in range(3)]
+    await writer.write(updates)
+    assert await client.zcard(channels.seen("student")) == channels.SEEN_MAX
+    assert await client.zrange(channels.seen("student"), 0, 0) == [b"s3"]
+    assert await client.zrevrange(channels.seen("student"), 0, 2) == [b"new2", b"new1", b"new0"]

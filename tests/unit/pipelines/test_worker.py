@@ -1,5 +1,6 @@
 """What a batch that fails does to the process, and what a worker says of itself before it has started."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -8,7 +9,10 @@ from pathlib import Path
 import pytest
 from running import PROJECT
 
-from pipelines.settings import LiveSettings
+from pipelines.history.app import create as create_history
+from pipelines.live.app import create as create_live
+from pipelines.settings import HistorySettings, LiveSettings
+from pipelines.worker import CLOSE_WITHIN_S, Worker, create_app
 
 _BATCH = """
 import asyncio, logging.config
@@ -67,3 +71,32 @@ def test_stall_is_longer_than_the_longest_pause_between_two_tries_of_a_sink() ->
     from pipelines.sink import LONGEST_PAUSE_S
 
     assert LiveSettings().stall_s > 2 * LONGEST_PAUSE_S
+
+
+async def test_what_a_worker_has_open_is_closed_when_it_has_stopped_and_one_that_hangs_holds_nobody_up() -> None:
+    worker = Worker(create_app("live", LiveSettings()), LiveSettings())
+    closed = []
+
+    async def hangs() -> None:
+        await asyncio.sleep(100 * CLOSE_WITHIN_S)
+
+    async def breaks() -> None:
+        raise OSError("gone already")
+
+    async def closes() -> None:
+        closed.append(worker.app.should_stop)
+
+    for close in (hangs, breaks, closes):
+        worker.closes(close)
+    await worker.app.stop()
+    assert closed == [True]
+
+
+def test_the_sinks_close_their_stores() -> None:
+    workers = [
+        create_live(LiveSettings()),
+        create_history(HistorySettings()),
+        create_history(HistorySettings(influx_url="http://127.0.0.1:1")),
+    ]
+    closes = [[close.__qualname__ for close in worker.app.closes] for worker in workers]
+    assert closes == [["LiveWriter.close"], ["PostgresStore.close"], ["InfluxStore.close"]]

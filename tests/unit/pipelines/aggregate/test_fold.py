@@ -1,19 +1,24 @@
 """The fold of one partition: what counts, what does not, and that a replay changes nothing."""
 
-import copy
 import random
+from collections.abc import Callable, Iterable
 
 import msgspec
 import pytest
-from classroom import BOUNDS, NOON_MS, event, new_fold, records, some_events
-from hypothesis import given
+from classroom import BOUNDS, NOON_MS, event, new_fold, records
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.aggregate.fold import Fold, Marker, Record
-from pipelines.aggregate.students import Student
-from wire import events
+from pipelines.aggregate import students
+from pipelines.aggregate.fold import LONGEST_WINDOW_MS, Bounds, Fold, Marker, Record
+from pipelines.aggregate.students import Student, Track
+from pipelines.aggregate.windows import PANE_MS
+from pipelines.settings import AggregateSettings
+from wire import events, partials, topics
 from wire.dead_letters import Reason
-from wire.events import Kind
+from wire.events import ID_MAX, ActivityEvent, Kind
+from wire.partials import Partial
+from wire.scopes import Scope
 
 
 def test_counts_an_event_in_the_students_the_courses_and_the_teams_scope() -> None:
@@ -99,51 +104,238 @@ def test_students_of_whom_nothing_is_left_are_dropped() -> None:
     assert changes["s2"] is not None, "still waits for help"
 
 
-def bytes_of(students: dict[str, Student | None]) -> dict[str, bytes | None]:
-    return {key: None if of is None else msgspec.msgpack.encode(of) for key, of in students.items()}
-
-
-@given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(1, 60), min_size=1, max_size=4), torn=st.data())
-def test_killed_anywhere_and_replayed_it_publishes_what_it_would_have(
-    seed: int, cuts: list[int], torn: st.DataObject
-) -> None:
-    """A life publishes its partials, writes some of its students, and dies before its marker; the next begins at the
-    last marker. In the end the newest partial of each window equals that of a life without a death."""
-    happened = some_events(random.Random(seed), 60, span_s=3 * 3600)
-    log = records(happened)
-
-    def newest(held: dict[tuple[str, int], tuple[int, object]], fold: Fold) -> None:
-        for partial in fold.partials():
-            for pane, counts in partial.panes.items():
-                if partial.offset >= held.get((partial.scope, pane), (-1, None))[0]:
-                    held[partial.scope, pane] = (partial.offset, copy.deepcopy(counts))
-
-    calm: dict[tuple[str, int], tuple[int, object]] = {}
+def test_a_student_is_dropped_only_when_his_stored_record_says_what_the_batch_made_of_him() -> None:
+    """Killed between the marker and the tombstones, the record before is what is restored: it says that he waits."""
     fold = new_fold()
+    fold.fold(records([event("s1", 0, Kind.HELP_REQUESTED)]))
+    fold.partials(), fold.changes()
+    fold.fold(records([event("s1", 1, Kind.HELP_RESOLVED), event("s3", 3 * 86_400)], first_offset=1))
+    fold.partials()
+    resolved = fold.changes()["s1"]
+    assert resolved is not None
+    assert not resolved.tracks
+    fold.fold(records([event("s3", 4 * 86_400)], first_offset=3))
+    fold.partials()
+    assert fold.changes()["s1"] is None
+
+
+def test_an_id_that_comes_again_when_it_would_be_late_counts_whether_or_not_a_batch_ended_in_between() -> None:
+    first, time_goes_on, again = event("s1", 0, event_id="e"), event("s2", 7200), event("s1", 7200, event_id="e")
+    at_once, in_batches = new_fold(), new_fold()
+    assert at_once.fold(records([first, time_goes_on, again])).folded == 3
+    for record in records([first, time_goes_on, again]):
+        assert in_batches.fold([record]).folded == 1
+        in_batches.partials(), in_batches.changes()
+
+
+def test_of_too_many_ids_the_older_half_is_forgotten_and_counted() -> None:
+    fold = Fold.restore(Marker(0), BOUNDS._replace(ids=10), {})
+    first = [event("s1", second) for second in range(10)]
+    assert fold.fold(records(first)).forgotten == 0
+    assert fold.fold(records(first, first_offset=10)).duplicate == 10
+    assert fold.fold(records([event("s1", 10)], first_offset=20)).forgotten == 6
+    again = fold.fold(records([*first[6:], event("s1", 10)], first_offset=21))
+    assert (again.duplicate, again.folded) == (5, 0)
+    assert fold.fold(records(first[:1], first_offset=26)).folded == 1
+
+
+def test_ids_that_would_be_late_make_room_and_are_not_counted_as_forgotten() -> None:
+    fold = Fold.restore(Marker(0), BOUNDS._replace(ids=10), {})
+    old, new = [event("s1", second) for second in range(6)], [event("s1", 7200 + second) for second in range(10)]
+    assert fold.fold(records(old + new)).forgotten == 0
+    assert fold.fold(records(new, first_offset=16)).duplicate == 10
+
+
+def test_a_student_in_too_many_courses_is_a_dead_letter_and_his_other_courses_go_on_counting() -> None:
+    fold = Fold.restore(Marker(0), BOUNDS._replace(scopes=3), {})
+    two = [event("s1", second, course_id=f"c{second}") for second in range(2)]
+    third = event("s1", 2, course_id="c2")
+    batch = fold.fold(records([*two, third, event("s1", 3, course_id="c0"), event("s2", 3, course_id="c2")]))
+    assert [(rejected.record.offset, rejected.reason) for rejected in batch.dead] == [(2, Reason.TOO_MANY_SCOPES)]
+    assert batch.folded == 4
+    fold.partials(), fold.changes()
+    later = [event("s1", 2 * 86_400, course_id="c3"), event("s1", 2 * 86_400 + 1, course_id="c4")]
+    assert fold.fold(records(later, first_offset=5)).folded == 2, "what he has left behind makes room"
+
+
+def test_the_largest_record_of_a_student_is_one_that_kafka_takes() -> None:
+    """Of every bound the worst: the longest lateness, names of four bytes a character, every pane and kind in every
+    scope, and 65,535 events in each pane."""
+    lateness_s = 10_800
+    with pytest.raises(ValueError, match="lateness_s"):
+        AggregateSettings(lateness_s=lateness_s + 1)
+    skew_s = AggregateSettings(lateness_s=lateness_s).clock_skew_s
+    first = NOON_MS // PANE_MS
+    panes = (lateness_s * 1000 + LONGEST_WINDOW_MS + skew_s * 1000) // PANE_MS + 2
+    full = Track(
+        panes={first + pane: [65_535] * 3 for pane in range(panes)},
+        days={NOON_MS // 86_400_000 + day: {kind.value: 2**32 - 1 for kind in Kind} for day in range(3)},
+        asked_ms=NOON_MS,
+        resolved_ms=NOON_MS,
+    )
+    wide = "\N{PILE OF POO}" * (ID_MAX - 2)
+    scopes = [str(Scope.team(f"{wide}{number:02}", f"{wide}{number:02}")) for number in range(students.SCOPES_MAX)]
+    student = Student(7, 2**40, NOON_MS, tracks=dict.fromkeys(scopes, full))
+    for number in range(3 * students.IDS_MAX):
+        students.remember(student, 2**64 - 1 - number, NOON_MS + number, 0, students.IDS_MAX)
+        assert len(student.ids) <= students.IDS_MAX
+    student.ids |= {number + 2**63: NOON_MS for number in range(students.IDS_MAX - len(student.ids))}
+    record = len(msgspec.msgpack.encode(student)) + 4 * ID_MAX  # its key
+    batch_overhead = 1_000  # of Kafka: about 70 bytes, and headers, of which there are none
+    assert record + batch_overhead < topics.load()["aggregate-students-changelog"].max_message_bytes <= 1_048_588
+
+
+Said = dict[tuple[str, str, int], tuple[int, object]]  # scope, what, window → offset, value
+
+
+def say(said: Said, heard: Iterable[Partial]) -> None:
+    """What merge makes of partials: of each window the newest, by offset; an equal one says the same again."""
+    for partial in heard:
+        values: dict[tuple[str, int], object] = {
+            **{("pane", pane): counts for pane, counts in partial.panes.items()},
+            **{("day", day): kinds for day, kinds in partial.days.items()},
+            ("help", 0): partial.help_open,
+        }
+        for (what, number), value in values.items():
+            key = (partial.scope, what, number)
+            if partial.offset >= said.get(key, (-1, None))[0]:
+                said[key] = (partial.offset, value)
+
+
+class Disk:
+    """What Kafka holds of a fold: what it has said, its students and its marker."""
+
+    def __init__(self) -> None:
+        self.said: Said = {}
+        self.students: dict[str, bytes] = {}
+        self.marker = msgspec.msgpack.encode(Marker(0))
+
+    def restore(self, bounds: Bounds) -> Fold:
+        held = {key: msgspec.msgpack.decode(value, type=Student) for key, value in self.students.items()}
+        return Fold.restore(msgspec.msgpack.decode(self.marker, type=Marker), bounds, held)
+
+    def flush(self, fold: Fold, dies_at: str = "", lands: Callable[[str], bool] = lambda _: False) -> None:
+        """As agents.py writes it (see test_agents.py). Of the step it dies at a part has landed: the scopes or students
+        that `lands` says; of those behind it nothing."""
+
+        def landed(step: str, things: list[str]) -> list[str]:
+            return things if dies_at != step else [thing for thing in things if lands(thing)]
+
+        heard = {partial.scope: partials.decode(partials.encode(partial)) for partial in fold.partials()}
+        say(self.said, [heard[scope] for scope in landed("partials", sorted(heard))])
+        changes = fold.changes()
+        if dies_at == "partials":
+            return
+        for key in landed("students", sorted(key for key, of in changes.items() if of is not None)):
+            self.students[key] = msgspec.msgpack.encode(changes[key])
+        if dies_at == "students":
+            return
+        self.marker = msgspec.msgpack.encode(fold.marker)
+        for key in landed("tombstones", sorted(key for key, of in changes.items() if of is None)):
+            self.students.pop(key, None)
+
+
+def eventful(rng: random.Random, number: int) -> list[ActivityEvent]:
+    """Out of order, some before midnight, with jumps of half an hour to days, with retries, and ids used anew."""
+    happened: list[ActivityEvent] = []
+    now_s = rng.choice([0, 42_900])
+    for index in range(number):
+        if rng.random() < 0.2:
+            now_s += rng.choice([600, 3_590, 4_000, 86_400, 3 * 86_400])
+        roll = rng.random()
+        if happened and roll < 0.3:
+            happened.append(rng.choice(happened[-8:]))
+            continue
+        happened.append(
+            event(
+                f"s{rng.randrange(3)}",
+                now_s + rng.randrange(-300, 300),
+                rng.choice([Kind.CODE_RUN, Kind.HELP_REQUESTED, Kind.HELP_RESOLVED, Kind.HELP_RESOLVED]),
+                event_id=rng.choice(happened).event_id if happened and roll < 0.4 else f"e{index}",
+                course_id=rng.choice(["c0"] * 9 + ["c1", "c2"]),
+                team_id=rng.choice([None, None, "t1"]),
+                success=rng.choice([None, True, False]),
+            )
+        )
+    return happened
+
+
+def in_peace(log: list[Record], bounds: Bounds = BOUNDS) -> Disk:
+    disk = Disk()
+    fold = disk.restore(bounds)
     for record in log:
         fold.fold([record])
-        newest(calm, fold)
-        fold.changes()
+        disk.flush(fold)
+    return disk
 
-    stored: dict[str, bytes] = {}
-    marker = Marker(0)
-    killed: dict[tuple[str, int], tuple[int, object]] = {}
-    for cut in [*cuts, None]:
-        students = {key: msgspec.msgpack.decode(value, type=Student) for key, value in stored.items()}
-        fold = Fold.restore(copy.copy(marker), BOUNDS, students)
-        todo = log[marker.offset + 1 :]
-        for batch in [todo] if cut is None else [todo[: cut // 2], todo[cut // 2 : cut]]:
-            fold.fold(batch)
-            newest(killed, fold)
-            changes = bytes_of(fold.changes())
-            dies = cut is not None and batch is not todo[: cut // 2] and batch != todo[: cut // 2]
-            written = torn.draw(st.sets(st.sampled_from(sorted(changes)))) if dies and changes else set(changes)
-            for key in written:
-                value = changes[key]
-                if value is None:
-                    stored.pop(key, None)
-                else:
-                    stored[key] = value
-            if not dies:
-                marker = copy.copy(fold.marker)
-    assert {key: counts for key, (_, counts) in killed.items()} == {key: counts for key, (_, counts) in calm.items()}
+
+def values(disk: Disk) -> dict[tuple[str, str, int], object]:
+    return {key: value for key, (_, value) in disk.said.items()}
+
+
+def test_a_retry_is_a_duplicate_again_when_the_batch_that_forgot_its_id_is_read_again() -> None:
+    log = records([event("s1", 0), event("s1", 0), event("s2", 7200), event("s1", 7200)])
+    killed = Disk()
+    fold = killed.restore(BOUNDS)
+    fold.fold(log[:3])
+    killed.flush(fold, "students", lambda _: True)
+    fold = killed.restore(BOUNDS)
+    fold.fold(log)
+    killed.flush(fold)
+    assert values(killed) == values(in_peace(log))
+
+
+def test_what_says_that_sums_are_not_complete_stays_until_they_are() -> None:
+    #   offset    0        1        2        3          4        5       6
+    #   student   s2       s1       s2       s2         s2       s2      s2
+    #   time      23:50:00 23:59:00 23:59:30 00:10:00   23:59:05 5 days on
+    #   life 1            |---------- only s1's record lands ----------| ✗   which has dropped his pane
+    #   life 2            |-----------------|----------| ✗                   in which a day begins
+    #   life 3                                         |----------------------|   must not say that pane without him
+    midnight_s = 12 * 3600
+    times = [-600, -60, -30, 600, -55, 5 * 86_400, 5 * 86_400]
+    students_ = ["s2", "s1", "s2", "s2", "s2", "s2", "s2"]
+    log = records(
+        [
+            event(of, midnight_s + at_s, event_id=f"e{n}")
+            for n, (of, at_s) in enumerate(zip(students_, times, strict=True))
+        ]
+    )
+    killed = Disk()
+    fold = killed.restore(BOUNDS)
+    fold.fold(log[:1])
+    killed.flush(fold)
+    fold.fold(log[1:6])
+    killed.flush(fold, "students", lambda student: student == "s1")
+    fold = killed.restore(BOUNDS)
+    for batch in (log[1:3], log[3:4]):
+        fold.fold(batch)
+        killed.flush(fold)
+    fold = killed.restore(BOUNDS)
+    fold.fold(log[4:])
+    killed.flush(fold)
+    assert values(killed) == values(in_peace(log))
+
+
+@pytest.mark.parametrize("bounds", [BOUNDS, BOUNDS._replace(ids=4, scopes=4)], ids=["wide", "narrow"])
+@given(seed=st.integers(0, 10**9))
+@settings(max_examples=400)
+def test_killed_anywhere_and_replayed_it_says_what_it_would_have(bounds: Bounds, seed: int) -> None:
+    """Each life goes on from what the one before left, in batches of its own, and dies in the middle of a flush. In the
+    end what is said of each pane, day and help request equals what a life without a death has said."""
+    rng = random.Random(seed)
+    log = records(eventful(rng, 30))
+
+    killed = Disk()
+    for _ in range(rng.randrange(2, 8)):
+        fold = killed.restore(bounds)
+        for dies_at in [*[""] * rng.randrange(3), rng.choice(["partials", "students", "tombstones"])]:
+            todo = log[fold.marker.offset + 1 :]
+            if batch := todo[: rng.randrange(1, 15)]:
+                fold.fold(batch)
+                killed.flush(fold, dies_at, lambda _: rng.random() < rng.choice([0.2, 0.8]))
+    fold = killed.restore(bounds)
+    while batch := log[fold.marker.offset + 1 :][: rng.randrange(1, 15)]:
+        fold.fold(batch)
+        killed.flush(fold)
+    assert values(killed) == values(in_peace(log, bounds))

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from pipelines.aggregate.merge import Held, Merge, Window
 from pipelines.aggregate.windows import PANE_MS
+from wire import metrics
 from wire.events import ActivityEvent, Kind
 from wire.metrics import WINDOW_S, Metric
+from wire.partials import Partial
 
 SCOPES = ["course:py101", "team:py101/t1", "student:s0"]
 
@@ -169,14 +171,113 @@ def test_what_no_one_can_change_any_more_is_dropped_with_a_tombstone() -> None:
     pipeline.merge.changes(0)
     pipeline.folds[0].fold(records([event("s1", 2 * 86_400)], first_offset=1))
     pipeline.tell()
-    dropped = {window for window, held in pipeline.merge.changes(60_000).items() if held is None}
-    pane = Window("student:s1", "pane", NOON_MS // PANE_MS)
-    assert pane in dropped, "a student has one source partition"
-    shared = Window("course:py101", "pane", NOON_MS // PANE_MS)
-    assert shared not in dropped, "another partition may lag behind and still speak of it"
-    assert shared in pipeline.merge.changes(3 * 3_600_000)
+    old = {Window(scope, "pane", NOON_MS // PANE_MS) for scope in ("student:s1", "course:py101")}
+    assert not old & pipeline.merge.changes(60_000).keys(), "a partition may lag behind and still speak of them"
+    changes = pipeline.merge.changes(3 * 3_600_000)
+    assert {window for window, held in changes.items() if held is None and window.kind == "pane"} == old
+
+
+def test_a_student_whose_partition_lags_behind_by_hours_loses_nothing() -> None:
+    #   partition 0   |s0 now
+    #   partition 1   |s1 three hours ago, a pane in two events, with a sweep in between
+    pipeline = Pipeline(2)
+    pipeline.folds[0].fold(records([event("s0", 3 * 3600)]))
+    pipeline.tell(wall_ms=100_000)
+    pipeline.merge.changes(100_000)
+    for offset, at_s in enumerate((1, 2)):
+        pipeline.folds[1].fold(records([event("s1", at_s, success=False)], first_offset=offset))
+        pipeline.tell(wall_ms=200_000 + offset * 60_000)
+        pipeline.merge.changes(200_000 + offset * 60_000)
+    pipeline.folds[1].fold(records([event("s1", 65)], first_offset=2))
+    pipeline.tell(wall_ms=400_000)
+    five_minutes_from = NOON_MS + 120_000 - 300_000
+    assert pipeline.points["student:s1", "error_rate", five_minutes_from].n == 2
+    assert pipeline.points["student:s1", "active_students", five_minutes_from].n == 3
+
+
+def test_of_a_scope_that_nobody_speaks_of_nothing_is_left_after_a_day() -> None:
+    day = 86_400_000
+    pipeline = Pipeline()
+    pipeline.folds[0].fold(records([event("s1", 0), event("s2", 0, Kind.HELP_REQUESTED, course_id="c2")]))
+    pipeline.tell(wall_ms=0)
+    stored = pipeline.merge.changes(0)
+    for wall_ms, at_s in ((day // 2, 2 * 86_400), (day + 60_000, 3 * 86_400)):
+        pipeline.folds[0].fold(records([event("s3", at_s, course_id="c3")], first_offset=at_s))
+        pipeline.tell(wall_ms)
+        stored |= pipeline.merge.changes(wall_ms)
+    left = {window.scope: window.kind for window, held in stored.items() if held is not None}
+    assert left.keys() == {"student:s2", "course:c2", "student:s3", "course:c3"}
+    assert (left["student:s2"], left["course:c2"]) == ("now", "now"), "he still waits"
+    assert left.keys() == pipeline.merge.scopes
+    pipeline.folds[0].fold(records([event("s1", 3 * 86_400)], first_offset=4 * 86_400))
+    pipeline.tell(wall_ms=day + 61_000)
+    assert pipeline.value("student:s1", Metric.EVENTS_PER_MINUTE, 3 * 86_400 + 10, 60) == 1
 
 
 @pytest.mark.parametrize("metric", list(Metric))
 def test_every_metric_has_a_window_of_whole_panes(metric: Metric) -> None:
     assert WINDOW_S[metric] * 1000 % PANE_MS == 0
+
+
+def test_told_time_does_not_go_back_when_an_event_comes_after_a_quiet_time() -> None:
+    #   events    |x at 5 s                        |y, of 57 s, told at wall 60 s
+    #   wall      0 s         55 s (idle: it is 60 s by now)
+    #   as of     5 s         60 s                 60 s: else a sink would take the newer value for the older
+    pipeline = Pipeline()
+    pipeline.folds[0].fold(records([event("s1", 5)]))
+    pipeline.tell(wall_ms=0)
+    pipeline.tell(wall_ms=55_000)
+    before = pipeline.points["course:py101", "events_per_minute", NOON_MS]
+    assert before.as_of_ms == NOON_MS + 60_000
+    pipeline.folds[0].fold(records([event("s1", 57)], first_offset=1))
+    pipeline.tell(wall_ms=55_500)
+    after = pipeline.points["course:py101", "events_per_minute", NOON_MS]
+    assert (before.value, after.value) == (1, 2)
+    assert after.as_of_ms >= before.as_of_ms
+
+
+@given(seed=st.integers(0, 100_000), steps=st.lists(st.sampled_from([0, 300, 4_000, 9_000, 70_000]), max_size=30))
+def test_as_of_never_goes_back_over_quiet_times_and_kills(seed: int, steps: list[int]) -> None:
+    rng = random.Random(seed)
+    pipeline = Pipeline()
+    happened = iter(records(some_events(rng, len(steps) * 2 + 1, span_s=3_000)))
+    stored: dict[Window, Held] = {}
+    unread: list[Partial] = []  # not acknowledged: read again after a kill
+    newest_ms = wall_ms = 0
+    for step in steps:
+        wall_ms += step
+        if rng.random() < 0.6:
+            pipeline.folds[0].fold([next(happened)])
+        unread += copy.deepcopy(pipeline.folds[0].partials())
+        for partial in unread:
+            pipeline.merge.apply(partial, wall_ms)
+        updates = pipeline.merge.updates(wall_ms)
+        if updates:  # as agents.py writes it: the clock, what is told, the windows; killed anywhere in between
+            stored |= copy.deepcopy({key: held for key, held in pipeline.merge.clock().items() if held})
+        for point in (point for update in updates for point in update.points):
+            assert point.as_of_ms >= newest_ms
+            newest_ms = point.as_of_ms
+        if rng.random() < 0.2:
+            wall_ms += rng.choice([0, 60_000])
+            pipeline.merge = Merge.restore(0, 3_600_000, stored, wall_ms)
+            continue
+        unread.clear()
+        for window, held in pipeline.merge.changes(wall_ms).items():
+            if held is None:
+                stored.pop(window, None)
+            else:
+                stored[window] = copy.deepcopy(held)
+
+
+def test_an_update_holds_at_most_so_many_points_and_the_newest_come_last() -> None:
+    """A week of one event a minute, read in one go."""
+    pipeline = Pipeline()
+    pipeline.folds[0].fold(records([event("s1", minute * 60, event_id=f"e{minute}") for minute in range(2_000)]))
+    for partial in pipeline.folds[0].partials():
+        pipeline.merge.apply(partial, 0)
+    updates = [update for update in pipeline.merge.updates(0) if update.scope == "course:py101"]
+    assert len(updates) > 5
+    assert max(len(metrics.encode(update)) for update in updates) < 300_000
+    ends = [point.end_ms for update in updates for point in update.points if point.metric is Metric.EVENTS_PER_MINUTE]
+    assert ends == sorted(ends)
+    assert len(set(ends)) == len(ends) == 2_000  # every minute but the last, which is not over, and the newest pane
