@@ -13,7 +13,9 @@ from logs import lines
 GRACE_S = 10  # for requests under way when told to stop; compose gives 30
 WS_MAX_BYTES = 4_096  # viewers have nothing to say
 OTHERS_MAX = 1_000  # connections that are not viewers'; past them uvicorn answers 503
-QUIETER = {"aiokafka": "CRITICAL"}  # it tells of an outage at every attempt to connect; we tell of it once
+# aiokafka tells of an outage at every attempt to connect, and we tell of it once; uvicorn of each viewer, whose address
+# with all its scopes is a kilobyte.
+QUIETER = {"aiokafka": "CRITICAL", "uvicorn.error": "WARNING"}
 
 
 def serve(settings: GatewaySettings) -> None:

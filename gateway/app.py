@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 import redis.asyncio as redis
+import structlog
 from fastapi import FastAPI
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -25,6 +26,8 @@ from gateway.security.access import DashboardAccess
 from gateway.security.keys import KeyRing
 from gateway.security.limits import Limits
 from gateway.settings import GatewaySettings, listed
+
+log = structlog.get_logger(__name__)
 
 REDIS_TIMEOUT_S = 2.0  # for one answer; then the reader is told that Redis is away
 REDIS_CONNECTIONS_MAX = 32  # more questions at once are refused, which reads as "away"
@@ -63,6 +66,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             for part in (database, roster, publisher, feed, Watch(asked)):
                 await part.start()
                 stack.push_async_callback(part.stop)
+            log.info("the gateway serves", host=settings.gateway_host, port=settings.gateway_port)
             yield
 
     app = FastAPI(

@@ -175,6 +175,8 @@ def _told(complaint: str) -> tuple[str | None, str]:
         reason = f"expected no control characters{slash}, and no backslash at its end"
     elif reason.startswith("Invalid enum value"):
         reason = f"expected one of {', '.join(Kind)}"
+    elif "datetime" in reason:
+        reason = "expected an RFC 3339 time with its offset, like 2026-01-15T09:30:00+09:00"
     return field, reason
 
 
