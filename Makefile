@@ -13,10 +13,10 @@ PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' 2>/dev/
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs doctor test check format page lock clean
+.PHONY: help up down status logs doctor test check format page bench bench-peers bench-all lock clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(VENV)/run.stamp $(PAGE) ## install, start everything and the demo classroom, print the dashboard's address
 	@$(BIN)/classpulse up $(ARGS)
@@ -51,14 +51,25 @@ format: $(VENV)/dev.stamp ## write the code as ruff would
 
 page: $(PAGE) ## build the dashboard into gateway/static
 
+bench: $(VENV)/run.stamp ## events a second of ours beside plain Faust and raw aiokafka; 2 min
+	@$(BIN)/python -m bench.count $(ARGS)
+
+bench-peers: $(VENV)/run.stamp $(VENV)-bench/stamp ## the same with Quix Streams, Bytewax and Kafka Streams; 5 min
+	@$(BIN)/python -m bench.count --peers $(ARGS)
+
+bench-all: $(VENV)/run.stamp $(VENV)-bench/stamp ## every question of bench/README.md; 15 min on a quiet machine
+	@$(BIN)/python -m bench.everything $(ARGS)
+
 lock: ## renew requirements/*.txt from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml requirements/build.in --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header -q -o requirements/run.txt
 	uv pip compile pyproject.toml requirements/build.in --group dev -c requirements/run.txt --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/dev.txt
+	uv pip compile requirements/bench.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header -q -o requirements/bench.txt
 
 clean: ## remove what was installed and built; the data in .classpulse stays
-	rm -rf $(VENV) web/node_modules gateway/static
+	rm -rf $(VENV) $(VENV)-bench web/node_modules gateway/static
 
 # The development set holds the running set, pin for pin, so a machine with the one has the other.
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml
@@ -75,6 +86,13 @@ $(VENV)/run.stamp: requirements/run.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python requirements/install.py requirements/run.txt
 	@$(PIP) install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Of their own, because their pins and ours disagree; nothing of ours runs in it but bench/contestants.
+$(VENV)-bench/stamp: requirements/bench.txt
+	@echo "Installing the peers to compare with (pinned, with hashes) ..."
+	@test -x $(VENV)-bench/bin/python || $(PYTHON) -m venv $(VENV)-bench
+	@$(VENV)-bench/bin/python requirements/install.py requirements/bench.txt
 	@touch $@
 
 $(PAGE): $(PAGE_SOURCES) | $(VENV)/run.stamp
