@@ -4,9 +4,8 @@ import logging
 import os
 import socket
 import time
-from collections import defaultdict
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 import faust
 import mode
@@ -27,12 +26,50 @@ STOP_WITHIN_S = 6.0  # less than any supervisor waits before it kills
 LOOP_LATE_S = 5.0  # a loop that woke so late was blocked: nothing else was served meanwhile
 
 
+class Reading(Protocol):
+    """What a transport knows of its reading."""
+
+    def held(self) -> dict[str, list[int]]:
+        """The partitions that are ours, by topic."""
+        ...
+
+    def lag_records(self) -> int:
+        """Records of its partitions that it has not read, as of the last fetch answer."""
+        ...
+
+    def waits_for(self) -> str:
+        """What must be before anything is read; "" where it is."""
+        ...
+
+
+class ByTheBatch:
+    """The reading of a batching app."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def held(self) -> dict[str, list[int]]:
+        numbers = sorted(self._app.delivery.shards)
+        return dict.fromkeys(sorted(self._app.batch_topics), numbers) if numbers else {}
+
+    def lag_records(self) -> int:
+        return sum(shard.lag(topic) for shard in self._app.delivery.shards.values() for topic in shard.topics)
+
+    def waits_for(self) -> str:
+        if not all(shard.open for shard in self._app.delivery.shards.values()):
+            return "recovering its tables"
+        if not self._app.started or self._app.rebalancing or not self._app.restored.is_set():
+            return "joining the consumer group"
+        return ""
+
+
 class Pulse(mode.Service):  # type: ignore[misc]
     """Writes a Heartbeat every HEARTBEAT_S and knows whether the worker is ready. Redis away costs only heartbeats."""
 
-    def __init__(self, app: faust.App, settings: WorkerSettings) -> None:
+    def __init__(self, app: faust.App, settings: WorkerSettings, reading: Reading) -> None:
         super().__init__()
         self._app = app
+        self._reading = reading
         self._settings = settings
         self._id = f"{app.conf.id}-{socket.gethostname()}-{os.getpid()}"
         self._started_at = time.time()
@@ -103,10 +140,6 @@ class Pulse(mode.Service):  # type: ignore[misc]
 
     def heartbeat(self) -> workers.Heartbeat:
         """What the worker says of itself now."""
-        held: dict[str, list[int]] = defaultdict(list)
-        for tp in sorted(self._assignment()):
-            if tp.topic in self._app.topics.acking_topics:
-                held[tp.topic].append(tp.partition)
         reason = self.not_ready()
         progress = self._last_progress
         return workers.Heartbeat(
@@ -117,31 +150,19 @@ class Pulse(mode.Service):  # type: ignore[misc]
             web_port=self._settings.worker_port,
             started_at_ms=int(self._started_at * 1000),
             sent_at_ms=int(time.time() * 1000),
-            partitions=dict(held),
+            partitions=self._reading.held(),
             events_handled=self._handled,
             last_progress_ms=None if progress is None else int((time.time() - time.monotonic() + progress) * 1000),
-            lag_records=self.lag_records(),
+            lag_records=self._reading.lag_records(),
             loop_lag_ms=round(self._loop_lag_s * 1000, 1),
             ready=not reason,
             reason=reason,
         )
 
-    def lag_records(self) -> int:
-        """Records of its partitions that it has not read, as of the last fetch answer."""
-        monitor = self._app.monitor
-        held = self._assignment()
-        return sum(
-            max(0, end - 1 - monitor.tp_read_offsets.get(tp, -1))
-            for tp, end in monitor.tp_end_offsets.items()
-            if tp in held and tp.topic in self._app.topics.acking_topics and tp in monitor.tp_read_offsets
-        )
-
     def not_ready(self) -> str:
         """The reason, or "" when it is ready. A worker without partitions (more workers than partitions) is ready."""
-        if not self._app.started or self._app.rebalancing:
-            return "joining the consumer group"
-        if self._app.tables and not self._app.tables.actives_ready:
-            return "recovering its tables"
+        if waits_for := self._reading.waits_for():
+            return waits_for
         if self._loop_lag_s > LOOP_LATE_S:
             return f"event loop woke {self._loop_lag_s:.1f} s late"
         now = time.monotonic()
@@ -151,15 +172,12 @@ class Pulse(mode.Service):  # type: ignore[misc]
         # Faust goes on as if nothing were; aiokafka knows, from its heartbeats to the group's coordinator.
         if self._app.consumer._thread._consumer._coordinator.coordinator_id is None:
             return "no broker answers as the coordinator of its consumer group"
-        if self.lag_records() == 0:
+        if (lag := self._reading.lag_records()) == 0:
             self._caught_up = now
         still_s = now - max(self._caught_up, self._last_progress or 0.0)
         if still_s > self._settings.stall_s:
-            return f"no progress for {still_s:.0f} s with {self.lag_records()} records unread"
+            return f"no progress for {still_s:.0f} s with {lag} records unread"
         return ""
-
-    def _assignment(self) -> set[Any]:
-        return set(self._app.assignor.assigned_actives()) if self._app.started else set()
 
 
 class Web(mode.Service):  # type: ignore[misc]

@@ -1,11 +1,10 @@
 """What no pipeline can use is kept whole, with the reason, and the agent goes on."""
 
-from typing import Any
-
 import msgspec
 import structlog
 
 from pipelines import telemetry
+from pipelines.records import Record
 from wire import dead_letters
 from wire.dead_letters import DeadLetter, Reason
 
@@ -17,27 +16,33 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 LETTER_BYTES_MAX = 1_500_000
 
 
-def dead_letter(message: Any, reason: Reason, detail: str) -> DeadLetter:
-    """`message` is a Faust message (topic, partition, offset, timestamp in seconds, key and value as bytes)."""
+def dead_letter(topic: str, partition: int, record: Record, reason: Reason, detail: str) -> DeadLetter:
     return DeadLetter(
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        timestamp_ms=int(message.timestamp * 1000),
+        topic=topic,
+        partition=partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
         reason=reason,
         detail=detail,
-        key=message.key,
-        value=message.value,
+        key=record.key,
+        value=record.value,
     )
 
 
 def judge(error: Exception) -> Reason:
-    """JSON that is not what the topic holds, or no JSON at all."""
-    return Reason.INVALID if isinstance(error, msgspec.ValidationError) else Reason.NOT_JSON
+    """JSON that is not what the topic holds, no JSON at all, or our own code."""
+    if isinstance(error, msgspec.ValidationError):
+        return Reason.INVALID
+    return Reason.NOT_JSON if isinstance(error, UNREADABLE) else Reason.FAILED
 
 
-async def send(app_name: str, topic: Any, letter: DeadLetter) -> Any:
-    """Puts the letter under way in `topic` (activity.dead-letters) and returns its future; await it before the ack."""
+def write(app_name: str, letter: DeadLetter) -> bytes:
+    """The record for activity.dead-letters; its key is the letter's. Counts the letter and logs it. Nothing behind the
+    record may be acknowledged before Kafka has it.
+
+    A letter that cannot be delivered would stop its partition for good. What is too large for one (a broker that
+    allows more) is left where it lies, and the letter says so.
+    """
     telemetry.DEAD_LETTERS.labels(app_name, letter.reason).inc()
     log.warning(
         "dead letter",
@@ -47,12 +52,6 @@ async def send(app_name: str, topic: Any, letter: DeadLetter) -> Any:
         reason=letter.reason,
         detail=letter.detail,
     )
-    return await topic.send(key=letter.key, value=_within_bounds(letter))
-
-
-def _within_bounds(letter: DeadLetter) -> bytes:
-    """A letter that cannot be delivered would stop its partition for good. What is too large for one (a broker that
-    allows more) is left where it lies, and the letter says so."""
     data = dead_letters.encode(letter)
     if len(data) <= LETTER_BYTES_MAX:
         return data

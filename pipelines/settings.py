@@ -15,6 +15,12 @@ class WorkerSettings(BaseSettings):
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey: heartbeats and live values")
     worker_host: str = Field("127.0.0.1", description="address of the worker's own HTTP port")
     worker_port: Port = Field(6066, description="serves /livez, /readyz and /metrics")
+    transport: Literal["batch", "stock"] = Field(
+        "batch", description="how records are read: by the batch, or by Faust's own transport"
+    )
+    unpacker: Literal["lean", "portable"] = Field(
+        "lean", description="how batches are unpacked: from within aiokafka, or by its public calls"
+    )
     log_format: Literal["console", "json"] = Field("console", description="how log lines are written")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
     stall_s: float = Field(

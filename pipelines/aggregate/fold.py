@@ -19,19 +19,13 @@ import msgspec
 from pipelines.aggregate import students, windows
 from pipelines.aggregate.students import Change, Student
 from pipelines.aggregate.windows import DAY_MS, PANE_MS, pane_of
+from pipelines.records import Record
 from wire import events, partials
 from wire.dead_letters import Reason
 from wire.events import ActivityEvent
 from wire.partials import DISTINCT_PANES, PaneCounts, Partial
 
 LONGEST_WINDOW_MS = DISTINCT_PANES * PANE_MS
-
-
-class Record(NamedTuple):
-    offset: int
-    timestamp_ms: int  # when the door wrote it
-    key: bytes | None
-    value: bytes | None
 
 
 class Bounds(NamedTuple):
@@ -57,6 +51,9 @@ class Rejected(NamedTuple):
     record: Record
     reason: Reason
     detail: str
+
+
+Read = tuple[Record, ActivityEvent | Rejected]
 
 
 class Batch(NamedTuple):
@@ -113,21 +110,27 @@ class Fold:
         return self
 
     def fold(self, records: Iterable[Record]) -> Batch:
+        return self.take(self.read(records))
+
+    def read(self, records: Iterable[Record]) -> list[Read]:
+        """What the records hold. Changes nothing, so what raises here may be tried again with fewer of them."""
+        return [(record, self._read(record)) for record in records]
+
+    def take(self, read: Iterable[Read]) -> Batch:
         """Applies records in offset order. Those at or below the marker have been applied by an earlier life."""
         folded = duplicate = self._forgotten = 0
         late: list[Record] = []
         dead: list[Rejected] = []
         marker = self.marker
-        for record in records:
+        for record, event in read:
             if record.offset <= marker.offset:
                 continue
             marker.offset = record.offset
-            event = self._read(record)
             if isinstance(event, Rejected):
                 dead.append(event)
                 continue
             # A clock ahead within the skew must not make others late, so time moves no further than the record's own.
-            marker.event_time_ms = max(marker.event_time_ms, min(event.occurred_at_ms, record.timestamp_ms))
+            marker.event_time_ms = max(marker.event_time_ms, min(event.occurred_at_ms, record.timestamp))
             if event.occurred_at_ms < marker.event_time_ms - self._bounds.lateness_ms:
                 late.append(record)
                 continue
@@ -158,7 +161,7 @@ class Fold:
             return Rejected(record, Reason.NOT_JSON, str(error))
         if record.key != event.student_id.encode():
             return Rejected(record, Reason.KEY_MISMATCH, "the record's key is not its student_id")
-        if (ahead_ms := event.occurred_at_ms - record.timestamp_ms) > self._bounds.skew_ms:
+        if (ahead_ms := event.occurred_at_ms - record.timestamp) > self._bounds.skew_ms:
             return Rejected(record, Reason.FUTURE, f"occurred_at is {ahead_ms / 1000:.0f} s ahead of the record's time")
         if event.occurred_at_ms < 0:
             return Rejected(record, Reason.INVALID, "occurred_at lies before 1970")

@@ -170,11 +170,7 @@ class Merge:
 
     def updates(self, wall_ms: int) -> list[ScopeUpdate]:
         """What has changed since the last call, and what the passing of time has changed; newest window last."""
-        quiet_ms = wall_ms - self._event_time_at_ms
-        # After a quiet time the next event may lie behind what the wall clock made of it. Told time does not go back:
-        # who keeps the newest would take the older value for it.
-        now_ms = max(self._now_ms, self._event_time_ms + (quiet_ms if quiet_ms > IDLE_MS else 0))
-        self._now_ms = now_ms
+        now_ms = self._now_ms = self._time(wall_ms)
         head = max(self._head, pane_of(now_ms))
         moved, self._head = head > self._head, head
         out = []
@@ -190,6 +186,13 @@ class Merge:
                 self._awake.remove(name)
         return out
 
+    def _time(self, wall_ms: int) -> int:
+        """Event time, carried on by the wall clock while it is quiet."""
+        quiet_ms = wall_ms - self._event_time_at_ms
+        # After a quiet time the next event may lie behind what the wall clock made of it. Told time does not go back:
+        # who keeps the newest would take the older value for it.
+        return max(self._now_ms, self._event_time_ms + (quiet_ms if quiet_ms > IDLE_MS else 0))
+
     def _points(self, scope: _Scope, now_ms: int, head: int) -> Iterable[MetricPoint]:
         for day, kind in sorted(scope.kinds_due):
             number = scope.days[day][kind]
@@ -203,12 +206,13 @@ class Merge:
         minute = windows.minute_end(head) - MINUTE_PANES + 1
         yield _point(Metric.HELP_REQUESTS_OPEN, minute * PANE_MS, scope.waiting, scope.waiting, now_ms)
 
-    def clock(self) -> dict[Window, Held | None]:
-        """What must lie in the changelog before `updates` are sent, so that told time does not go back after a kill:
-        how far the wall clock has carried event time beyond what the windows' own records say."""
-        if self._now_ms <= self._event_time_ms:
+    def clock(self, wall_ms: int) -> dict[Window, Held | None]:
+        """What must lie in the changelog before `updates` of that time are sent, so that told time does not go back
+        after a kill: how far the wall clock has carried event time beyond what the windows' own records say."""
+        now_ms = self._time(wall_ms)
+        if now_ms <= self._event_time_ms:
             return {}
-        return {self._clock: Held(self._home, event_time_ms=self._now_ms)}
+        return {self._clock: Held(self._home, event_time_ms=now_ms)}
 
     def changes(self, wall_ms: int) -> dict[Window, Held | None]:
         """The windows to be written to the changelog since the last call; None: dropped."""

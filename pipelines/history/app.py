@@ -4,33 +4,29 @@ from collections.abc import Sequence
 
 import structlog
 
+from pipelines import sink, stock
 from pipelines.history.influx import InfluxStore
 from pipelines.history.postgres import PostgresStore
 from pipelines.history.store import HistoryStore, StoreUnavailableError, select
 from pipelines.settings import HistorySettings
-from pipelines.sink import Sink
-from pipelines.worker import Worker, create_app, run
-from wire import topics
+from pipelines.sink import Store
+from pipelines.worker import AnyWorker, run
 from wire.metrics import ScopeUpdate
 
 log = structlog.get_logger(__name__)
 
 
-def create(settings: HistorySettings) -> Worker:
-    app = create_app("history", settings)
-    worker = Worker(app, settings)
-    store = _store(settings)
-    log.info("history goes to " + store.name)
+def create(settings: HistorySettings) -> AnyWorker:
+    kept = _store(settings)
+    log.info("history goes to " + kept.name)
 
     async def write(updates: Sequence[ScopeUpdate]) -> int:
         rows = select(updates)
-        await store.write(rows)
+        await kept.write(rows)
         return len(rows)
 
-    sink = Sink(worker, store.name, write, (StoreUnavailableError,))
-    app.agent(worker.topic(topics.METRICS), name="history")(sink.run)
-    worker.closes(store.close)
-    return worker
+    store = Store(kept.name, write, kept.close, (StoreUnavailableError,))
+    return (stock.sink if settings.transport == "stock" else sink.create)("history", settings, store)
 
 
 def _store(settings: HistorySettings) -> HistoryStore:

@@ -2,21 +2,17 @@
 
 from redis.exceptions import RedisError
 
+from pipelines import sink, stock
 from pipelines.live.writer import LiveWriter
 from pipelines.settings import LiveSettings
-from pipelines.sink import Sink
-from pipelines.worker import Worker, create_app, run
-from wire import topics
+from pipelines.sink import Store
+from pipelines.worker import AnyWorker, run
 
 
-def create(settings: LiveSettings) -> Worker:
-    app = create_app("live", settings)
-    worker = Worker(app, settings)
+def create(settings: LiveSettings) -> AnyWorker:
     writer = LiveWriter(settings.redis_url)
-    sink = Sink(worker, "redis", writer.write, (RedisError, OSError, TimeoutError))
-    app.agent(worker.topic(topics.METRICS), name="live")(sink.run)
-    worker.closes(writer.close)
-    return worker
+    store = Store("redis", writer.write, writer.close, (RedisError, OSError, TimeoutError))
+    return (stock.sink if settings.transport == "stock" else sink.create)("live", settings, store)
 
 
 if __name__ == "__main__":

@@ -90,14 +90,16 @@ async def in_redis(stack: RunningStack) -> Counts:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("transport", ["batch", "stock"])
 async def test_counts_per_verb_day_and_student_are_exact_and_stay_so_when_the_file_is_sent_again(
-    own_stack: RunningStack,
+    own_stack: RunningStack, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stack of its own: what happened in 2021 is late where anything of today has been told."""
     if not STATEMENTS.exists():
         pytest.skip("the statements are not part of the project; they are expected in ../shared/data")
     expected = truth(STATEMENTS)
     assert sum(number for (scope, _, _), number in expected.items() if scope.startswith("student:")) == 22_000
+    monkeypatch.setenv("CLASSPULSE_TRANSPORT", transport)
     own_stack.run("up", "--empty", "--detach", timeout_s=180)
     influx = own_stack.environment("CLASSPULSE_INFLUX_URL")
 

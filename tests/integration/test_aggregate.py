@@ -20,8 +20,13 @@ from wire.dead_letters import Reason
 from wire.events import ActivityEvent, Kind
 
 
+@pytest.fixture(scope="module", params=["batch", "stock"])
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def own_kafka(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Iterator[Kafka]:
+def own_kafka(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path, transport: str) -> Iterator[Kafka]:  # noqa: ARG001 -- one for each
     """Not the shared one: the group `aggregate` and its changelogs are this module's alone."""
     broker = Kafka(tmp_path_factory.mktemp("kafka"), cache=cache_dir, quick=True)
     broker.start()
@@ -33,8 +38,8 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Iter
 
 
 @pytest.fixture
-async def worker(own_kafka: Kafka, redis_url: str, tmp_path: Path) -> AsyncIterator[WorkerProcess]:
-    running = WorkerProcess("aggregate", own_kafka.address, tmp_path / "aggregate.log", redis_url=redis_url)
+async def worker(own_kafka: Kafka, redis_url: str, tmp_path: Path, transport: str) -> AsyncIterator[WorkerProcess]:
+    running = aggregate(own_kafka, tmp_path / "aggregate.log", redis_url=redis_url, transport=transport)
     running.start()
     try:
         await running.until_ready()
@@ -42,6 +47,10 @@ async def worker(own_kafka: Kafka, redis_url: str, tmp_path: Path) -> AsyncItera
         running.signal(signal.SIGTERM)
     finally:
         running.close()
+
+
+def aggregate(kafka: Kafka, log: Path, **settings: object) -> WorkerProcess:
+    return WorkerProcess("aggregate", kafka.address, log, **settings)
 
 
 async def produce(kafka: str, happened: list[ActivityEvent]) -> None:
@@ -122,10 +131,10 @@ async def test_every_window_is_exact_after_three_kills_in_the_middle_of_the_load
 
 
 async def test_every_window_is_exact_while_workers_join_and_leave(
-    own_kafka: Kafka, worker: WorkerProcess, redis_url: str, tmp_path: Path
+    own_kafka: Kafka, worker: WorkerProcess, redis_url: str, tmp_path: Path, transport: str
 ) -> None:
     happened = some("shared", seed=8)
-    second = WorkerProcess("aggregate", own_kafka.address, tmp_path / "second.log", redis_url=redis_url)
+    second = aggregate(own_kafka, tmp_path / "second.log", redis_url=redis_url, transport=transport)
 
     async def holds_some() -> bool:
         status, body = await second.get("/readyz")
@@ -214,9 +223,9 @@ async def test_a_stopped_process_does_not_answer_and_goes_on_when_continued(work
 
 
 async def test_terminated_it_commits_and_leaves_within_its_grace(
-    own_kafka: Kafka, redis_url: str, tmp_path: Path
+    own_kafka: Kafka, redis_url: str, tmp_path: Path, transport: str
 ) -> None:
-    running = WorkerProcess("aggregate", own_kafka.address, tmp_path / "aggregate.log", redis_url=redis_url)
+    running = aggregate(own_kafka, tmp_path / "aggregate.log", redis_url=redis_url, transport=transport)
     running.start()
     try:
         await running.until_ready()

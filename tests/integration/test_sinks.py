@@ -302,13 +302,15 @@ async def test_bad_records_go_to_dead_letters_and_the_good_ones_between_them_are
         sink.close()
 
 
+@pytest.mark.parametrize("transport", ["batch", "stock"])
 async def test_killed_in_the_middle_of_a_load_nothing_is_missing(
-    broker: Kafka, redis_url: str, postgres_url: str, tmp_path: Path
+    broker: Kafka, redis_url: str, postgres_url: str, tmp_path: Path, transport: str
 ) -> None:
     await schema.migrate(postgres_url)
     sink = WorkerProcess(
-        "history", broker.address, tmp_path / "sink.log", redis_url=redis_url, postgres_url=postgres_url
-    )
+        "history", broker.address, tmp_path / "sink.log", redis_url=redis_url, postgres_url=postgres_url,
+        transport=transport,
+    )  # fmt: skip
     told = updates(0, 3_000)
     try:
         for part in range(2):

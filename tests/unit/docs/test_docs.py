@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from batching import telemetry as batches
 from gateway.settings import GatewaySettings
 from pipelines import telemetry
 from pipelines.settings import AggregateSettings, HistorySettings, LiveSettings, WorkerSettings
@@ -71,7 +72,8 @@ def test_every_variable_in_the_code_is_documented_and_none_besides() -> None:
 
 
 def _metrics() -> Iterable[MetricWrapperBase]:
-    return (value for value in vars(telemetry).values() if isinstance(value, MetricWrapperBase))
+    defined = [*vars(telemetry).values(), *vars(batches).values()]
+    return (value for value in defined if isinstance(value, MetricWrapperBase))
 
 
 def _metric_row(metric: MetricWrapperBase) -> str:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from running import PROJECT
@@ -92,11 +93,12 @@ async def test_what_a_worker_has_open_is_closed_when_it_has_stopped_and_one_that
     assert closed == [True]
 
 
-def test_the_sinks_close_their_stores() -> None:
+@pytest.mark.parametrize("transport", ["batch", "stock"])
+def test_the_sinks_close_their_stores(transport: Literal["batch", "stock"]) -> None:
     workers = [
-        create_live(LiveSettings()),
-        create_history(HistorySettings()),
-        create_history(HistorySettings(influx_url="http://127.0.0.1:1")),
+        create_live(LiveSettings(transport=transport)),
+        create_history(HistorySettings(transport=transport)),
+        create_history(HistorySettings(influx_url="http://127.0.0.1:1", transport=transport)),
     ]
-    closes = [[close.__qualname__ for close in worker.app.closes] for worker in workers]
-    assert closes == [["LiveWriter.close"], ["PostgresStore.close"], ["InfluxStore.close"]]
+    closes = [worker.app.closes[0].__qualname__ for worker in workers]
+    assert closes == ["LiveWriter.close", "PostgresStore.close", "InfluxStore.close"]

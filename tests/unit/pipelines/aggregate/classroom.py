@@ -4,8 +4,9 @@ import random
 from collections import Counter
 from typing import Any
 
-from pipelines.aggregate.fold import Bounds, Fold, Marker, Record
+from pipelines.aggregate.fold import Bounds, Fold, Marker
 from pipelines.aggregate.merge import Merge
+from pipelines.records import Message
 from wire import events
 from wire.events import ActivityEvent, Kind
 from wire.metrics import Metric, MetricPoint
@@ -27,12 +28,12 @@ def event(student: str, at_s: float, kind: Kind = Kind.CODE_RUN, **fields: Any) 
     return ActivityEvent(student_id=student, kind=kind, occurred_at_ms=at_ms, **given)
 
 
-def records(happened: list[ActivityEvent], first_offset: int = 0) -> list[Record]:
+def records(happened: list[ActivityEvent], first_offset: int = 0) -> list[Message]:
     """As the door would write them to one partition, in this order, the clock standing at the newest so far."""
     out, now_ms = [], 0
     for offset, one in enumerate(happened, first_offset):
         now_ms = max(now_ms, one.occurred_at_ms)
-        out.append(Record(offset, now_ms, one.student_id.encode(), events.encode(one)))
+        out.append(Message(offset, now_ms, one.student_id.encode(), events.encode(one)))
     return out
 
 

@@ -1,108 +1,209 @@
-"""What the agents write, and in which order: what a kill in between leaves is held in test_fold.py."""
+"""What the agents tell and commit, and what a kill between the two leaves: on their real tables, without a broker.
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+A commit is all or nothing (tests/integration/test_batching.py), so a life begins with the tables as committed last, and
+reads again what was acknowledged since.
+"""
 
-from classroom import event, records
+import random
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
-from pipelines.aggregate.agents import Folding
-from pipelines.aggregate.fold import Record
+import pytest
+from classroom import NOON_MS, event, records, some_events
+from faust.types import TP
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batching import Batch, Limits
+from batching.shard import Shard
+from pipelines.aggregate.agents import Folding, Merging
+from pipelines.outlet import Outgoing, Outlet
+from pipelines.records import Message, Record
 from pipelines.settings import AggregateSettings
+from pipelines.worker import App, Worker, create_app
+from wire import dead_letters, events, metrics, partials, topics
+from wire.dead_letters import Reason
 from wire.events import Kind
+from wire.metrics import MetricPoint
+
+PARTITION = 3
+SETTINGS = AggregateSettings()
 
 
-class Message(NamedTuple):
-    """What is used of a Faust message."""
+class Life:
+    """One process, from its restored tables to its end."""
 
-    offset: int
-    timestamp: float
-    key: bytes | None
-    value: bytes | None
-    partition: int = 3
-    tp: str = "activity-3"
+    def __init__(self, committed: dict[str, dict[bytes, bytes]], wall_ms: list[int]) -> None:
+        self.app: App = create_app("aggregate", SETTINGS)
+        self.app.batch_topic(topics.ACTIVITY)
+        self.app.batch_topic(topics.PARTIALS)
+        worker = Worker(self.app, SETTINGS)
+        outlet = Outlet(lambda: pytest.fail("no broker here"), ())
+        self.folding = Folding(worker, SETTINGS, outlet)
+        self.merging = Merging(worker, SETTINGS, outlet, lambda: wall_ms[0])
+        self.committed = committed
+        self.shard = self.app.delivery.shards[PARTITION] = Shard(PARTITION, self.app.batch_topics, Limits())
+        for table in self.app.write_behind:
+            table.reset(PARTITION)
+            held = committed.setdefault(table.name, {})
+            changelog: list[Any] = [Message(0, 0, key, value) for key, value in held.items()]
+            table.restore(PARTITION, changelog)
+        self.folding.restore(PARTITION)
+        self.merging.restore(PARTITION)
 
+    async def fold(self, read: Sequence[Record]) -> None:
+        await self.folding.run(self._batches(topics.ACTIVITY, read))
 
-class Event(NamedTuple):
-    message: Message
+    async def merge(self, read: Sequence[Record], end: int) -> None:
+        self.shard.highwater[topics.PARTIALS] = end
+        await self.merging.run(self._batches(topics.PARTIALS, read))
 
+    async def _batches(self, topic: str, read: Sequence[Any]) -> AsyncIterator[Batch]:
+        yield Batch(TP(topic, PARTITION), read, read[-1].offset + 1, 0)
 
-class Book:
-    """Stands where the worker does, with its topics and tables, and notes what has landed. Each write takes its time:
-    one that is not awaited is overtaken."""
+    def tick(self) -> list[Outgoing]:
+        """What the publisher would tell now."""
+        return [
+            record
+            for source in (self.folding, self.merging)
+            if PARTITION in source.dirty
+            for record in source.collect(PARTITION)
+        ]
 
-    def __init__(self) -> None:
-        self.landed: list[tuple[str, str]] = []
+    def before_commit(self) -> list[Outgoing]:
+        """What is told for it. The commit itself may come, or not."""
+        self.merging.advance(PARTITION)
+        told = self.tick()
+        self.folding.store(PARTITION)
+        self.merging.store(PARTITION)
+        return told
 
-    def topic(self, name: str) -> "_Topic":
-        return _Topic(self, name)
-
-    def table(self, name: str, of: type) -> "_Table":  # noqa: ARG002 -- as the worker's
-        return _Table(self, name)
-
-    def holds(self, tp: str) -> bool:  # noqa: ARG002 -- as the worker's
-        return True
-
-    @contextmanager
-    def batch(self, topic: str, records: int) -> Iterator[None]:  # noqa: ARG002 -- as the worker's
-        yield
-
-
-class _Topic:
-    def __init__(self, book: Book, name: str) -> None:
-        self._book, self._name = book, name
-
-    async def send(self, *, key: bytes | None, value: bytes | None) -> Any:  # noqa: ARG002 -- as Faust's
-        async def land() -> None:
-            await asyncio.sleep(0)
-            self._book.landed.append((self._name, (key or b"").decode()))
-
-        return asyncio.ensure_future(land())
-
-
-class _Table:
-    def __init__(self, book: Book, name: str) -> None:
-        self._book, self._name = book, name
-
-    def items(self) -> list[Any]:
-        return []
-
-    async def write(self, partition: int, changes: Mapping[bytes, Any]) -> None:
-        assert partition == 3
-        await asyncio.sleep(0)
-        for key, state in changes.items():
-            self._book.landed.append((self._name if state is not None else "tombstones", key.decode()))
+    def commit(self) -> None:
+        for table in self.app.write_behind:
+            for key, value in table.changes(PARTITION):
+                if value is None:
+                    self.committed[table.name].pop(key, None)
+                else:
+                    self.committed[table.name][key] = value
 
 
-class Stream:
-    def __init__(self, batches: list[list[Record]]) -> None:
-        self._batches = batches
+class Surprising:
+    """Stands for whatever our code does not expect of a record: it cannot be read with the others, nor with its half of
+    them, nor alone."""
 
-    async def take_events(self, _: int, within: float) -> AsyncIterator[list[Event]]:  # noqa: ARG002 -- as Faust's
-        for batch in self._batches:
-            yield [Event(Message(one.offset, one.timestamp_ms / 1000, one.key, one.value)) for one in batch]
+    def __init__(self, message: Message) -> None:
+        self.offset, self._timestamp, self.key, self.value = message
+        self._times = 3
+
+    @property
+    def timestamp(self) -> int:
+        if self._times:
+            self._times -= 1
+            raise RuntimeError("our bug")
+        return self._timestamp
 
 
-async def test_a_flush_writes_what_is_said_then_the_living_then_the_marker_then_the_tombstones() -> None:
-    happened = [event("s1", 0), event("s2", 1, Kind.HELP_REQUESTED), event("s3", 3 * 86_400), event("s2", 1)]
-    log = records(happened)
-    book = Book()
-    worker: Any = book
-    await Folding(worker, AggregateSettings()).run(Stream([log[:2], log[2:]]))
-    steps: list[tuple[str, set[str]]] = []
-    for what, key in book.landed:
-        if not steps or steps[-1][0] != what:
-            steps.append((what, set()))
-        steps[-1][1].add(key)
-    scopes = {"student:s1", "student:s2", "course:py101"}
-    assert steps == [
-        ("partials", scopes),
-        ("students", {"s1", "s2"}),
-        ("partitions", {"3"}),
-        ("partials", {"student:s3", "course:py101"}),
-        ("activity.late", {"s2"}),
-        ("students", {"s2", "s3"}),
-        ("partitions", {"3"}),
-        ("tombstones", {"s1"}),
+def values(told: list[Outgoing], topic: str) -> list[bytes]:
+    return [record.value or b"" for record in told if record.topic == topic]
+
+
+async def test_what_cannot_be_folded_is_told_and_the_rest_counts() -> None:
+    life = Life({}, [NOON_MS])
+    log = records([event("s1", 0), event("s2", 1, Kind.HELP_REQUESTED), event("s3", 3 * 86_400), event("s2", 1)])
+    await life.fold([log[0], Surprising(log[1]), *log[2:]])
+    told = life.tick()
+    letters = [dead_letters.decode(value) for value in values(told, topics.DEAD_LETTERS)]
+    assert [(letter.offset, letter.key, letter.value, letter.reason) for letter in letters] == [
+        (1, b"s2", log[1].value, Reason.FAILED)
     ]
+    assert [events.decode(value).student_id for value in values(told, topics.LATE)] == ["s2"]
+    scopes = {partials.decode(value).scope for value in values(told, topics.PARTIALS)}
+    assert scopes == {"student:s1", "student:s3", "course:py101"}
+    assert life.tick() == []
+
+
+async def test_a_partial_that_cannot_be_read_is_told_and_the_rest_counts() -> None:
+    life = Life({}, [NOON_MS])
+    good = partials.encode(partials.Partial(scope="course:c1", partition=0, offset=1, event_time_ms=NOON_MS))
+    await life.merge([Message(0, NOON_MS, b"k", b"{"), Message(1, NOON_MS, b"k", good), Message(2, 0, b"k", None)], 3)
+    told = life.tick()
+    letters = [dead_letters.decode(value) for value in values(told, topics.DEAD_LETTERS)]
+    assert [(letter.offset, letter.reason) for letter in letters] == [(0, Reason.NOT_JSON), (2, Reason.NOT_JSON)]
+    assert {metrics.decode(value).scope for value in values(told, topics.METRICS)} == {"course:c1"}
+
+
+async def test_a_student_of_whom_nothing_is_left_leaves_the_table() -> None:
+    life = Life({}, [NOON_MS])
+    log = records([event("s1", 0), event("s2", 3 * 86_400), event("s2", 6 * 86_400)])
+    for one in log:
+        await life.fold([one])
+        life.before_commit()
+        life.commit()
+    assert set(life.committed["students"]) == {b"s2"}
+
+
+@given(st.randoms(use_true_random=False), st.lists(st.sampled_from([0, 1_000, 4_000, 30_000]), min_size=1, max_size=25))
+async def test_told_time_and_values_never_go_back_over_quiet_times_and_kills(
+    rng: random.Random, steps: list[int]
+) -> None:
+    """Of every window the newest told is the newest there is, wherever a life ends between telling and committing."""
+    wall_ms = [NOON_MS]
+    source = Life({}, wall_ms)  # whose partials are read
+    happened = iter(records(some_events(rng, len(steps) + 1, span_s=3_000)))
+    log: list[Message] = []
+    read = position = 0  # of the life; as committed
+    committed: dict[str, dict[bytes, bytes]] = {}
+    life = Life(committed, wall_ms)
+    newest: dict[tuple[str, str, int], MetricPoint] = {}
+
+    def note(told: list[Outgoing]) -> None:
+        for update in (metrics.decode(value) for value in values(told, topics.METRICS)):
+            for point in update.points:
+                before = newest.get((update.scope, point.field, point.start_ms))
+                assert before is None or before.as_of_ms <= point.as_of_ms
+                if before is not None and point.metric is metrics.Metric.EVENTS_PER_MINUTE:
+                    assert before.value <= point.value
+                newest[update.scope, point.field, point.start_ms] = point
+
+    for step in steps:
+        wall_ms[0] += step
+        if rng.random() < 0.6:
+            await source.fold([next(happened)])
+            log += [Message(len(log), wall_ms[0], b"k", value) for value in values(source.tick(), topics.PARTIALS)]
+        if read < len(log):
+            await life.merge([one._replace(offset=read + i) for i, one in enumerate(log[read:])], len(log))
+            read = len(log)
+        note(life.tick())
+        match rng.choice(["tick", "commit", "kill", "kill within"]):
+            case "commit":
+                note(life.before_commit())
+                life.commit()
+                position = read
+            case "kill within":
+                note(life.before_commit())
+                if log:  # said again while the commit is under way, and told
+                    await life.merge([log[-1]._replace(offset=read)], len(log))
+                    note(life.tick())
+                life, read = Life(committed, wall_ms), position
+            case "kill":
+                wall_ms[0] += rng.choice([0, 60_000])
+                life, read = Life(committed, wall_ms), position
+
+
+async def test_after_a_restart_nothing_is_told_before_all_is_read_that_was_told_before() -> None:
+    life = Life({}, [NOON_MS])
+    await life.fold(records(some_events(random.Random(1), 50)))
+    log = [Message(offset, NOON_MS, b"k", value) for offset, value in enumerate(values(life.tick(), topics.PARTIALS))]
+    half = len(log) // 2
+    await life.merge(log[:half], end=len(log))
+    assert values(life.tick(), topics.METRICS) == []
+    await life.merge(log[half:], end=len(log))
+    assert values(life.tick(), topics.METRICS) != []
+
+
+async def test_but_a_commit_does_not_wait_for_the_end_of_a_backlog() -> None:
+    life = Life({}, [NOON_MS])
+    await life.fold(records(some_events(random.Random(1), 50)))
+    log = [Message(offset, NOON_MS, b"k", value) for offset, value in enumerate(values(life.tick(), topics.PARTIALS))]
+    await life.merge(log[:1], end=len(log))
+    assert values(life.before_commit(), topics.METRICS) != []

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.aggregate import students
-from pipelines.aggregate.fold import LONGEST_WINDOW_MS, Bounds, Fold, Marker, Record
+from pipelines.aggregate.fold import LONGEST_WINDOW_MS, Bounds, Fold, Marker
 from pipelines.aggregate.students import Student, Track
 from pipelines.aggregate.windows import PANE_MS
+from pipelines.records import Message
 from pipelines.settings import AggregateSettings
 from wire import events, partials, topics
 from wire.dead_letters import Reason
@@ -48,7 +49,7 @@ def test_an_event_behind_the_lateness_bound_is_late_and_a_second_replay_of_a_who
     file = [event("s1", 0), event("s1", 3600), event("s1", 9000)]
     assert fold.fold(records(file)).folded == 3
     fold.partials(), fold.changes()
-    again = fold.fold([r._replace(timestamp_ms=NOON_MS + 9_000_000) for r in records(file, first_offset=3)])
+    again = fold.fold([r._replace(timestamp=NOON_MS + 9_000_000) for r in records(file, first_offset=3)])
     assert (again.folded, len(again.late), again.duplicate) == (0, 2, 1)
     assert fold.partials() == []
 
@@ -56,19 +57,19 @@ def test_an_event_behind_the_lateness_bound_is_late_and_a_second_replay_of_a_who
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (Record(0, NOON_MS, b"s1", None), Reason.NO_VALUE),
-        (Record(0, NOON_MS, None, events.encode(event("s1", 0))), Reason.NO_KEY),
-        (Record(0, NOON_MS, b"s1", b"\xff\xfe"), Reason.NOT_JSON),
-        (Record(0, NOON_MS, b"s1", b"[" * 10_000), Reason.INVALID),
-        (Record(0, NOON_MS, b"s1", b'{"event_id":1}'), Reason.INVALID),
-        (Record(0, NOON_MS, b"s2", events.encode(event("s1", 0))), Reason.KEY_MISMATCH),
-        (Record(0, NOON_MS, b"s1", events.encode(event("s1", 301))), Reason.FUTURE),
-        (Record(0, NOON_MS, b"s1", events.encode(event("s1", -NOON_MS / 1000 - 1))), Reason.INVALID),
-        (Record(0, NOON_MS, b"s1", events.encode(event("s1", 0)).replace(b'"success"', b'"kind"')), None),
+        (Message(0, NOON_MS, b"s1", None), Reason.NO_VALUE),
+        (Message(0, NOON_MS, None, events.encode(event("s1", 0))), Reason.NO_KEY),
+        (Message(0, NOON_MS, b"s1", b"\xff\xfe"), Reason.NOT_JSON),
+        (Message(0, NOON_MS, b"s1", b"[" * 10_000), Reason.INVALID),
+        (Message(0, NOON_MS, b"s1", b'{"event_id":1}'), Reason.INVALID),
+        (Message(0, NOON_MS, b"s2", events.encode(event("s1", 0))), Reason.KEY_MISMATCH),
+        (Message(0, NOON_MS, b"s1", events.encode(event("s1", 301))), Reason.FUTURE),
+        (Message(0, NOON_MS, b"s1", events.encode(event("s1", -NOON_MS / 1000 - 1))), Reason.INVALID),
+        (Message(0, NOON_MS, b"s1", events.encode(event("s1", 0)).replace(b'"success"', b'"kind"')), None),
     ],
 )
 def test_a_record_that_cannot_be_used_is_dead_with_its_reason_and_the_next_one_counts(
-    record: Record, reason: Reason | None
+    record: Message, reason: Reason | None
 ) -> None:
     fold = new_fold()
     batch = fold.fold([record, *records([event("s9", 0)], first_offset=1)])
@@ -79,7 +80,7 @@ def test_a_record_that_cannot_be_used_is_dead_with_its_reason_and_the_next_one_c
 def test_a_clock_ahead_within_the_skew_does_not_make_others_late() -> None:
     fold = new_fold()
     ahead = events.encode(event("s1", 299))
-    fold.fold([Record(0, NOON_MS, b"s1", ahead)])
+    fold.fold([Message(0, NOON_MS, b"s1", ahead)])
     assert fold.marker.event_time_ms == NOON_MS
 
 
@@ -260,7 +261,7 @@ def eventful(rng: random.Random, number: int) -> list[ActivityEvent]:
     return happened
 
 
-def in_peace(log: list[Record], bounds: Bounds = BOUNDS) -> Disk:
+def in_peace(log: list[Message], bounds: Bounds = BOUNDS) -> Disk:
     disk = Disk()
     fold = disk.restore(bounds)
     for record in log:

@@ -253,7 +253,7 @@ def test_as_of_never_goes_back_over_quiet_times_and_kills(seed: int, steps: list
             pipeline.merge.apply(partial, wall_ms)
         updates = pipeline.merge.updates(wall_ms)
         if updates:  # as agents.py writes it: the clock, what is told, the windows; killed anywhere in between
-            stored |= copy.deepcopy({key: held for key, held in pipeline.merge.clock().items() if held})
+            stored |= copy.deepcopy({key: held for key, held in pipeline.merge.clock(wall_ms).items() if held})
         for point in (point for update in updates for point in update.points):
             assert point.as_of_ms >= newest_ms
             newest_ms = point.as_of_ms

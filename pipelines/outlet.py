@@ -1,0 +1,93 @@
+"""Records to Kafka by the thousand: filled into record batches here, one request a partition, acknowledged together.
+
+aiokafka's `send` costs a coroutine, a future and a hash in Python for each record; the names of scopes come again and
+again, so their partitions are remembered.
+
+Relies on aiokafka.partitioner.murmur2, which is what `send` goes by.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import murmur2
+
+BATCH_BYTES = 256_000  # below the 1 MB that a broker takes by default
+HASHES_MAX = 500_000  # some 60 MB; forgotten all at once, and learnt again
+
+
+class Outgoing(NamedTuple):
+    topic: str
+    key: bytes | None
+    value: bytes | None
+
+
+class Outlet:
+    """A producer of its own, opened by its first use. Idempotent, and one parcel follows the other: records of one key
+    arrive in the order they were put in."""
+
+    def __init__(self, new_producer: Callable[[], AIOKafkaProducer], topics: Collection[str]) -> None:
+        """`new_producer` is called within the loop."""
+        self._new_producer = new_producer
+        self._topics = topics
+        self._producer: AIOKafkaProducer | None = None
+        self._partitions: dict[str, int] = {}
+        self._hashes: dict[bytes, int] = {}
+        self._opening = asyncio.Lock()
+
+    async def parcel(self) -> "Parcel":
+        """Raises aiokafka's errors where the broker cannot be reached."""
+        async with self._opening:
+            if self._producer is None:
+                producer = self._new_producer()
+                await producer.start()
+                for topic in self._topics:
+                    self._partitions[topic] = len(await producer.partitions_for(topic))
+                self._producer = producer
+        return Parcel(self._producer, self._partition)
+
+    def _partition(self, topic: str, key: bytes | None) -> int:
+        if key is None:
+            return 0  # nobody looks for it by its key
+        hash_ = self._hashes.get(key)
+        if hash_ is None:
+            if len(self._hashes) >= HASHES_MAX:
+                self._hashes.clear()
+            hash_ = self._hashes[key] = murmur2(key) & 0x7FFFFFFF
+        return hash_ % self._partitions[topic]
+
+    async def close(self) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+
+
+class Parcel:
+    """What is sent and acknowledged together."""
+
+    def __init__(self, producer: AIOKafkaProducer, partition: Callable[[str, bytes | None], int]) -> None:
+        self._producer = producer
+        self._partition = partition
+        self._filled: dict[tuple[str, int], list[Any]] = {}
+        self._now_ms = int(time.time() * 1000)
+
+    def put(self, record: Outgoing) -> None:
+        topic, key, value = record
+        batches = self._filled.setdefault((topic, self._partition(topic, key)), [])
+        if not batches or batches[-1].append(timestamp=self._now_ms, key=key, value=value) is None:
+            batch = self._producer.create_batch()
+            batch.append(timestamp=self._now_ms, key=key, value=value)  # its first one it takes whatever the size
+            batches.append(batch)
+
+    async def delivered(self) -> None:
+        """Sends it; returns when Kafka has acknowledged all of it. Raises aiokafka's errors, with any part of it sent:
+        aiokafka has tried again for as long as its request timeout."""
+        await asyncio.gather(*(self._deliver(*to, batches) for to, batches in self._filled.items()))
+
+    async def _deliver(self, topic: str, partition: int, batches: list[Any]) -> None:
+        sent = []
+        for batch in batches:
+            batch.close()
+            sent.append(await self._producer.send_batch(batch, topic, partition=partition))
+        await asyncio.gather(*sent)

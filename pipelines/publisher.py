@@ -1,0 +1,77 @@
+"""When what an app has to say is published: soon when it is quiet, seldom enough under load, and before each commit."""
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable
+from typing import Protocol
+
+from pipelines.outlet import Outgoing, Outlet
+from pipelines.pace import Busy, gap_s
+
+SHARE = 0.075  # of the time; partials and metrics are told by one publisher each, and together take 15 % at most
+QUIET_S = 0.1  # nobody sees a difference between this and less
+LONGEST_S = 5.0  # a dashboard whose values are older says nothing about now
+
+
+class Source(Protocol):
+    @property
+    def dirty(self) -> Collection[int]:
+        """The partitions that have something to say."""
+        ...
+
+    def collect(self, partition: int) -> Iterable[Outgoing]:
+        """All of it, as the state is when this is called; then the partition has nothing to say any more."""
+        ...
+
+
+class Publisher:
+    """Of one source: one publication at a time, of all partitions; folding goes on meanwhile."""
+
+    def __init__(self, outlet: Outlet, source: Source) -> None:
+        self._source = source
+        self._outlet = outlet
+        self._something = asyncio.Event()
+        self._under_way: asyncio.Task[None] | None = None
+        self._telling: set[int] = set()  # the partitions in the publication under way
+        self._cost_s = 0.0  # what the last publication took from the loop
+
+    def wake(self) -> None:
+        """The source has something to say."""
+        self._something.set()
+
+    async def run(self) -> None:
+        """The tick. The first thing after a quiet time is told at once."""
+        busy = Busy()
+        while True:
+            await self._something.wait()
+            self._something.clear()
+            await self._publish()
+            await asyncio.sleep(gap_s(self._cost_s, SHARE, busy.share(), QUIET_S, LONGEST_S))
+
+    async def told(self, partition: int) -> None:
+        """Returns when Kafka has acknowledged all that the partition has to say now; raises what publishing raises."""
+        while partition in self._telling or partition in self._source.dirty:
+            await self._publish()
+
+    async def _publish(self) -> None:
+        """One publication; where one is under way, its end."""
+        if self._under_way is None:
+            self._under_way = asyncio.create_task(self._publication())
+        await asyncio.shield(self._under_way)
+
+    async def _publication(self) -> None:
+        try:
+            parcel = await self._outlet.parcel()
+            cost_s = 0.0
+            for partition in list(self._source.dirty):
+                began = time.perf_counter()
+                self._telling.add(partition)
+                for record in self._source.collect(partition):
+                    parcel.put(record)
+                cost_s += time.perf_counter() - began
+                await asyncio.sleep(0)
+            await parcel.delivered()
+            self._cost_s = cost_s
+        finally:
+            self._telling.clear()
+            self._under_way = None

@@ -1,0 +1,25 @@
+"""A record of any transport, as the pipelines' arithmetic sees it."""
+
+from typing import NamedTuple, Protocol
+
+
+class Record(Protocol):
+    """Read-only. `timestamp` is in epoch ms, when the door wrote it; named as Kafka's own records have it."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+class Message(NamedTuple):
+    """The plain one."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
