@@ -79,6 +79,16 @@ def postgres(servers_dir: Path, cache_dir: Path) -> Iterator[Postgres]:
 
 
 @pytest.fixture
+def own_postgres(servers_dir: Path, cache_dir: Path) -> Iterator[Postgres]:
+    """A server of this test's own: to be killed, or frozen."""
+    server = Postgres(servers_dir / f"postgres-{uuid.uuid4().hex[:8]}", cache=cache_dir, durable=False)
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(server.home, ignore_errors=True)
+
+
+@pytest.fixture
 def postgres_url(postgres: Postgres) -> Iterator[str]:
     """An empty database of this test's own, dropped after it."""
     name = f"test_{uuid.uuid4().hex[:12]}"

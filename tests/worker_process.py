@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -16,17 +15,12 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from running import PROJECT, eventually
 
+from stack import ports
 from stack.kafka import Kafka
 from wire import metrics, topics
 from wire.metrics import Metric, MetricPoint, ScopeUpdate
 
 PARTITIONS = topics.load()[topics.ACTIVITY].partitions
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def apply_topics(kafka: Kafka) -> None:
@@ -41,7 +35,7 @@ class WorkerProcess:
 
     def __init__(self, app: str, kafka: str, log: Path, **settings: object) -> None:
         self.app = app
-        self.port = free_port()
+        self.port = ports.free()
         self.log = log
         self._environment = {
             **os.environ,

@@ -11,7 +11,7 @@ import pytest
 from conftest import Bucket
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worker_process import free_port, point
+from worker_process import point
 
 from gateway import schema
 from gateway.database import Database
@@ -22,6 +22,7 @@ from pipelines import telemetry
 from pipelines.history.influx import InfluxStore
 from pipelines.history.postgres import PostgresStore
 from pipelines.history.store import HistoryStore, Row, StoreUnavailableError
+from stack import ports
 from stack.influx import Influx
 from wire import metrics
 from wire.metrics import WINDOW_S, Metric, MetricPoint
@@ -204,9 +205,9 @@ async def test_rows_out_of_order_postgresql_keeps_the_one_that_has_seen_more(pos
 async def test_a_store_that_is_away_is_told_from_one_that_refuses(store: Store) -> None:
     away: HistoryStore
     if store.writer.name == "influxdb":
-        away = InfluxStore(f"http://127.0.0.1:{free_port()}", "token", "org", "bucket")
+        away = InfluxStore(f"http://127.0.0.1:{ports.free()}", "token", "org", "bucket")
     else:
-        away = PostgresStore(f"postgresql://postgres@127.0.0.1:{free_port()}/classpulse")
+        away = PostgresStore(f"postgresql://postgres@127.0.0.1:{ports.free()}/classpulse")
     before = refused(store)
     with pytest.raises(StoreUnavailableError):
         await away.write([("course:c", point(1))])
@@ -231,7 +232,7 @@ async def test_a_store_not_set_up_yet_is_waited_for(influx_bucket: Bucket, postg
 
 
 async def test_a_reader_of_a_store_that_is_away_says_so() -> None:
-    reader = InfluxReader(f"http://127.0.0.1:{free_port()}", "token", "org", "bucket")
+    reader = InfluxReader(f"http://127.0.0.1:{ports.free()}", "token", "org", "bucket")
     with pytest.raises(HistoryAwayError):
         await reader.read("course:c", Metric.ERROR_RATE, "", 0, WINDOW_S[Metric.ERROR_RATE])
     await reader.close()

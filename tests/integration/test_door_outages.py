@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import uuid
-from pathlib import Path
 
 import psutil
 import pytest
@@ -122,64 +120,46 @@ async def test_a_gateway_stops_in_time_with_kafka_away(own_kafka: Kafka, postgre
             await refused(door, "Kafka has not acknowledged")
 
 
-async def test_postgresql_away_shuts_the_door_to_strangers_only(
-    own_kafka: Kafka, servers_dir: Path, cache_dir: Path
-) -> None:
+async def test_postgresql_away_shuts_the_door_to_strangers_only(own_kafka: Kafka, own_postgres: Postgres) -> None:
     await make_topics(own_kafka.address)
-    home = servers_dir / f"postgres-{uuid.uuid4().hex[:8]}"
-    postgres = Postgres(home, cache=cache_dir, durable=False)
-    await asyncio.to_thread(postgres.start)
-    try:
-        async with at_the_door(own_kafka.address, postgres.url) as door:
-            await door.opened()
-            postgres.kill()
-            known = await door.post(door.event())
-            assert known.json()["results"][0]["on_roster"]
+    async with at_the_door(own_kafka.address, own_postgres.url) as door:
+        await door.opened()
+        own_postgres.kill()
+        known = await door.post(door.event())
+        assert known.json()["results"][0]["on_roster"]
 
-            # A gateway that starts meanwhile knows nobody yet, and finds out by itself when it can.
-            async with served.gateway(served.settings(kafka=own_kafka.address, postgres_url=postgres.url)) as client:
-                second = AtTheDoor(client, own_kafka.address, postgres.url, door.key, door.course)
-                await refused(second, "nothing was accepted")
-                door.key = "cp_unknown"
-                await refused(door, "PostgreSQL")
-                await asyncio.to_thread(postgres.start)
-                await second.opened()
-            problem(await door.post(door.event()), 401)
-    finally:
-        postgres.stop()
-        shutil.rmtree(home, ignore_errors=True)
+        # A gateway that starts meanwhile knows nobody yet, and finds out by itself when it can.
+        async with served.gateway(served.settings(kafka=own_kafka.address, postgres_url=own_postgres.url)) as client:
+            second = AtTheDoor(client, own_kafka.address, own_postgres.url, door.key, door.course)
+            await refused(second, "nothing was accepted")
+            door.key = "cp_unknown"
+            await refused(door, "PostgreSQL")
+            await asyncio.to_thread(own_postgres.start)
+            await second.opened()
+        problem(await door.post(door.event()), 401)
 
 
-async def test_postgresql_frozen_makes_nobody_wait_for_ever(
-    own_kafka: Kafka, servers_dir: Path, cache_dir: Path
-) -> None:
+async def test_postgresql_frozen_makes_nobody_wait_for_ever(own_kafka: Kafka, own_postgres: Postgres) -> None:
     await make_topics(own_kafka.address)
-    home = servers_dir / f"postgres-{uuid.uuid4().hex[:8]}"
-    postgres = Postgres(home, cache=cache_dir, durable=False)
-    await asyncio.to_thread(postgres.start)
-    try:
-        async with at_the_door(own_kafka.address, postgres.url) as door:
-            await door.opened()
-            parent = psutil.Process(postgres.pid)
-            everyone = [parent, *parent.children(recursive=True)]
-            try:
-                for process in everyone:
-                    process.suspend()
-                async with asyncio.timeout(ANSWER_S * PATIENCE):
-                    assert (await door.post(door.event())).status_code == 202
-                door.key = "cp_unknown"
-                await refused(door, "no answer within")
-            finally:
-                for process in everyone:
-                    process.resume()
+    async with at_the_door(own_kafka.address, own_postgres.url) as door:
+        await door.opened()
+        parent = psutil.Process(own_postgres.pid)
+        everyone = [parent, *parent.children(recursive=True)]
+        try:
+            for process in everyone:
+                process.suspend()
+            async with asyncio.timeout(ANSWER_S * PATIENCE):
+                assert (await door.post(door.event())).status_code == 202
+            door.key = "cp_unknown"
+            await refused(door, "no answer within")
+        finally:
+            for process in everyone:
+                process.resume()
 
-            async def unknown() -> bool:
-                return (await door.post(door.event())).status_code == 401
+        async def unknown() -> bool:
+            return (await door.post(door.event())).status_code == 401
 
-            await eventually(unknown, 30, "PostgreSQL is asked again")
-    finally:
-        postgres.stop()
-        shutil.rmtree(home, ignore_errors=True)
+        await eventually(unknown, 30, "PostgreSQL is asked again")
 
 
 async def refused(door: AtTheDoor, why: str) -> None:

@@ -14,10 +14,11 @@ import pytest
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 from running import eventually
-from worker_process import PARTITIONS, WorkerProcess, apply_topics, free_port, point, read, send, tell
+from worker_process import PARTITIONS, WorkerProcess, apply_topics, point, read, send, tell
 
 from gateway import schema
 from gateway.history.influx import InfluxReader
+from stack import ports
 from stack.influx import Influx
 from stack.kafka import Kafka
 from stack.postgres import Postgres
@@ -383,7 +384,7 @@ async def test_its_heartbeat_lies_in_redis_while_it_lives_and_is_taken_away_when
 
 
 async def test_without_kafka_it_ends_and_says_why(redis_url: str, tmp_path: Path) -> None:
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{ports.free()}"
     sink = WorkerProcess("live", address, tmp_path / "sink.log", redis_url=redis_url)
     sink.start()
     try:

@@ -4,22 +4,10 @@ import type { Course, Student } from "../api.ts";
 import { Chart } from "../chart.ts";
 import { element, KeyedList, setAttribute, setText, type View } from "../dom.ts";
 import type { Metric } from "../frames.ts";
-import type { Locale } from "../i18n.ts";
-import type { Series } from "../series.ts";
-import { groups, type State } from "../state.ts";
+import { groups } from "../state.ts";
+import type { Page } from "./page.ts";
 import { StudentMap } from "./students.ts";
 import { TeamTable } from "./teams.ts";
-import type { Tip } from "./tip.ts";
-
-/** What every view of the page draws from. */
-export interface Page {
-  readonly state: State;
-  readonly locale: Locale;
-  readonly tip: Tip;
-  series(scope: string): Series;
-  /** The viewer's clock. */
-  nowMs(): number;
-}
 
 interface Waiter {
   readonly student: Student;

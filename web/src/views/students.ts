@@ -3,7 +3,7 @@
 import type { Student } from "../api.ts";
 import { element, KeyedList, setAttribute, setText, type View } from "../dom.ts";
 import { presence, type Group, type Presence } from "../state.ts";
-import type { Page } from "./course.ts";
+import type { Page } from "./page.ts";
 
 const PRESENCES: readonly Presence[] = ["active", "idle", "waiting"];
 const WORDS = { active: "active", idle: "idle", waiting: "isWaiting" } as const;

@@ -3,7 +3,7 @@
 import type { Team } from "../api.ts";
 import { element, KeyedList, setAttribute, setText, type View } from "../dom.ts";
 import type { Metric } from "../frames.ts";
-import type { Page } from "./course.ts";
+import type { Page } from "./page.ts";
 
 const FLOOR = 10; // events a minute that fill a bar at least: one event must not look like a storm
 const FEW = 5; // attempts; a rate of fewer is shown, but paler
