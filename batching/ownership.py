@@ -24,6 +24,8 @@ from batching.writer import Writer
 log = logging.getLogger(__name__)
 
 _ASK_S = 30.0  # for one step that asks the broker
+_LOOK_S = 1.0  # between two looks for a topic that is not there
+_SAY_S = 30.0  # between two lines that say so
 
 
 class Ownership:
@@ -41,8 +43,10 @@ class Ownership:
         return shards
 
     async def flush(self) -> None:
-        """Every partition that is delivered now, all at the same time."""
-        await asyncio.gather(*(self._flush(shard) for shard in self._shards.values() if shard.open))
+        """Every partition that is delivered now, one after the other: while one rests, the others are worked on."""
+        for shard in list(self._shards.values()):
+            if shard.open:
+                await self._flush(shard)
 
     async def _flush(self, shard: Shard, last: bool = False) -> None:
         if not await flush(self._app, shard, self._writers[shard.number], last):
@@ -123,7 +127,10 @@ class Ownership:
         if strangers := {tp.topic for tp in tps} - set(topics):
             raise RuntimeError(f"not read by the batch, so not at all: {sorted(strangers)}")
         numbers = sorted({tp.partition for tp in tps})
-        if missing := {TP(topic, number) for topic in topics for number in numbers} - tps:
+        missing = {TP(topic, number) for topic in topics for number in numbers} - tps
+        if missing or not tps:
+            await self._until_topics_exist()
+        if missing:
             raise RuntimeError(f"the batch topics of an app have equally many partitions; unlike them: {missing}")
         for number in sorted(set(self._parked) - set(numbers)):
             await self._drop(self._parked.pop(number))
@@ -137,7 +144,7 @@ class Ownership:
         for shard in shards:
             shard.close()
         told = await self._recovery.restore(shards)
-        positions = await self._positions(tps, told)
+        positions, ends = await self._positions(tps, told)
         await self._app.consumer.until_idle()
         await self._app.consumer.thread.seek_all(positions)
         for shard in shards:
@@ -148,15 +155,31 @@ class Ownership:
                 await _call(self._app.restored_hooks, shard.number)
             at = {topic: positions[TP(topic, shard.number)] for topic in topics}
             shard.committed = dict(told[shard.number])
-            shard.begin(at)
+            shard.begin(at, {topic: ends[TP(topic, shard.number)] for topic in topics})
         telemetry.HELD.labels(self._app.conf.id).set(len(shards))
-        log.info("partitions %s are ours after %.2f s", numbers, time.monotonic() - began)
+        if numbers:
+            log.info("partitions %s are ours after %.2f s", numbers, time.monotonic() - began)
+        else:
+            log.info("no partition is ours: other workers have them all; ready for one that gets free")
         self._app.delivery.wake()
         self._app.restored.set()
         self._app.on_rebalance_end()
 
-    async def _positions(self, tps: set[TP], told: dict[int, dict[str, int]]) -> dict[TP, int]:
-        """Where to read on: as the changelogs tell, else as the group has committed, else as Faust's settings say."""
+    async def _until_topics_exist(self) -> None:
+        """The rebalance that brings them cancels it."""
+        began, said = time.monotonic(), -_SAY_S
+        while missing := await self._app.consumer.thread.missing(self._app.batch_topics):
+            now = time.monotonic() - began
+            if now - said >= _SAY_S:
+                said = now
+                log.error("there is nothing to read: no topic %s, for %.0f s; waiting for it", ", ".join(missing), now)
+            await asyncio.sleep(_LOOK_S)
+        if said >= 0:
+            await asyncio.sleep(_ASK_S)
+
+    async def _positions(self, tps: set[TP], told: dict[int, dict[str, int]]) -> tuple[dict[TP, int], dict[TP, int]]:
+        """Where to read on: as the changelogs tell, else as the group has committed, else as Faust's settings say. And
+        where the partitions end."""
         async with asyncio.timeout(_ASK_S):
             offsets = await self._app.consumer.thread.offsets(tps)
         earliest = self._app.conf.consumer_auto_offset_reset == "earliest"
@@ -170,11 +193,16 @@ class Ownership:
                     "%s: the group has committed %d, the tables stand at %d and are right; to read it again, delete "
                     "the app's changelogs too", tp, committed, position,
                 )  # fmt: skip
+            if position > end:
+                raise RuntimeError(
+                    f"{tp} was read up to {position}, yet ends at {end}: it was made anew, or has lost its end. To "
+                    f"read it from its beginning, delete the app's changelogs and the offsets of its group"
+                )
             if position < first:
                 log.error("%s: records from %d to %d were deleted before they were read", tp, position, first)
                 position = first
             out[tp] = position
-        return out
+        return out, {tp: end for tp, (_, _, end) in offsets.items()}
 
 
 async def _call(hooks: Collection[Callable[[int], Any]], number: int) -> None:

@@ -126,7 +126,10 @@ class Recovery:
             now = time.monotonic()
             for chunk in chunks:
                 table, end = left[chunk.tp]
-                found = table.restore(chunk.tp.partition, chunk.records)
+                try:
+                    found = table.restore(chunk.tp.partition, chunk.records)
+                except Exception as error:
+                    raise RecoveryError(f"{chunk.tp}: a record before {chunk.next_offset} cannot be decoded") from error
                 # Several tables tell: one that is new tells less.
                 positions = told[chunk.tp.partition]
                 positions.update({topic: max(to, positions.get(topic, 0)) for topic, to in found.items()})

@@ -6,7 +6,7 @@ tables, and are committed in one transaction.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from faust.types import TP
@@ -44,8 +44,9 @@ class Shard:
     def topics(self) -> Iterable[str]:
         return self._queues.keys()
 
-    def begin(self, position: dict[str, int]) -> None:
-        """Delivers from here on; the consumer has been sought there."""
+    def begin(self, position: dict[str, int], ends: Mapping[str, int]) -> None:
+        """Delivers from here on; the consumer has been sought there. `ends`: of its topics, as known."""
+        self.highwater = dict(ends)
         self.position = dict(position)
         self._fetched = dict(position)
         self.open = True

@@ -112,8 +112,8 @@ class WriteBehindTable(Generic[Key, Value]):
         data, dirty, partition.dirty = partition.data, partition.dirty, {}
         for key in dirty:
             raw = key.encode() if isinstance(key, str) else key
-            if raw == POSITION:
-                raise ValueError(f"a table may not have the key {POSITION!r}")
+            if raw == POSITION or not isinstance(raw, bytes):
+                raise ValueError(f"table {self.name}, partition {number}: it may not have the key {raw!r}")
             value = data.get(key)
             yield raw, None if value is None else self._encode(value)
 

@@ -6,8 +6,9 @@ fetched but for open shards, and a shard opens when no fetch is under way and it
 was fetched before a rebalance or a seek cannot be taken for what comes after it.
 
 Relies on Faust's Consumer._new_consumer_thread, on its commit timer calling commit() (transport/consumer.py), on
-AIOKafkaConsumerThread._create_worker_consumer and _ensure_consumer (transport/drivers/aiokafka.py), and on
-AIOKafkaConsumer reading _fetch_max_wait_ms, _isolation_level and _auto_offset_reset at its start.
+AIOKafkaConsumerThread._create_worker_consumer and _ensure_consumer (transport/drivers/aiokafka.py), on
+AIOKafkaConsumer reading _fetch_max_wait_ms, _isolation_level and _auto_offset_reset at its start, and on aiokafka's
+client.fetch_all_metadata and force_metadata_update.
 """
 
 import asyncio
@@ -44,6 +45,19 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return await self.run(
             self.app.unpacker.fetch(self._ensure_consumer(), wanted, _FETCH_S, self.app.limits.batch_records)
         )
+
+    async def missing(self, topics: Collection[str]) -> list[str]:
+        """Those that the cluster does not have. If none, the group looks too, and rejoins where it had not seen one."""
+
+        async def ask() -> list[str]:
+            client = self._ensure_consumer()._client
+            cluster = await client.fetch_all_metadata()
+            out = sorted(topic for topic in topics if not cluster.partitions_for_topic(topic))
+            if not out:
+                await client.force_metadata_update()
+            return out
+
+        return await self.run(ask())
 
     async def seek_all(self, position: dict[TP, int]) -> None:
         async def seek() -> None:

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import aiokafka
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher as internals
-from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
+from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, UnsupportedCodecError
 from faust.types import TP
 
 from batching.records import Chunk, Record
@@ -42,9 +42,13 @@ class Portable:
     async def fetch(self, consumer: Any, wanted: Collection[TP], timeout_s: float, limit: int) -> list[Chunk]:
         before = {tp: _state(consumer, tp) for tp in wanted}
         starts = {tp: state.position for tp, state in before.items() if state is not None and state.has_valid_position}
-        fetched = await consumer.getmany(
-            *(TopicPartition(*tp) for tp in wanted), timeout_ms=int(timeout_s * 1000), max_records=limit
-        )
+        try:
+            fetched = await consumer.getmany(
+                *(TopicPartition(*tp) for tp in wanted), timeout_ms=int(timeout_s * 1000), max_records=limit
+            )
+        except UnsupportedCodecError as error:
+            _explain(error, "a wanted partition")
+            raise
         chunks = []
         for tp in wanted:
             state = _state(consumer, tp)
@@ -90,18 +94,29 @@ class Lean:
             if type(result) is not internals.FetchResult:
                 if chunks:
                     break  # the error is told at the next call
-                del fetcher._records[tp]
-                fetcher._notify(fetcher._wait_consume_future)
+                self._through(fetcher, tp)
                 result.check_raise()
                 continue
-            taken = self._take(result, tp, limit)
+            try:
+                taken = self._take(result, tp, limit)
+            except Exception as error:
+                self._through(fetcher, tp)  # half taken: it will be fetched again from its position
+                if chunks:
+                    break
+                _explain(error, tp)
+                raise
             if not result.has_more():
-                del fetcher._records[tp]
-                fetcher._notify(fetcher._wait_consume_future)
+                self._through(fetcher, tp)
             state = _state(consumer, tp)
             if taken is not None and state is not None:
                 chunks.append(_chunk(TP(tp.topic, tp.partition), taken, state))
         return chunks
+
+    @staticmethod
+    def _through(fetcher: Any, tp: Any) -> None:
+        """The fetcher may ask for more of it."""
+        del fetcher._records[tp]
+        fetcher._notify(fetcher._wait_consume_future)
 
     @staticmethod
     def _take(result: Any, tp: Any, limit: int) -> list[Record] | None:
@@ -160,6 +175,12 @@ def _misfit() -> str:
         if missing := [part for part in parts if not hasattr(getattr(internals, name, None), part)]:
             return f"aiokafka's {name} has no {', '.join(missing)}"
     return ""
+
+
+def _explain(error: Exception, where: object) -> None:
+    """Adds to its traceback what there is to do."""
+    if isinstance(error, UnsupportedCodecError):
+        error.add_note(f"{where} is compressed: aiokafka reads snappy, lz4 and zstd where cramjam is installed")
 
 
 def _state(consumer: Any, tp: Any) -> Any:

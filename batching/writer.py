@@ -82,7 +82,9 @@ class Writer:
             await self._producer.send_offsets_to_transaction(offsets, self._group)
             await self._producer.commit_transaction()
         except KafkaError as error:
-            await asyncio.gather(*waiting, return_exceptions=True)
+            told = await asyncio.gather(*waiting, return_exceptions=True)
+            if refused := [changelog for (changelog, _, _), of in zip(sent, told, strict=True) if of is error]:
+                error.add_note(f"of {', '.join(refused)}, partition {self._number}")
             if _fenced(error):
                 raise ProducerFenced from error
             raise

@@ -5,7 +5,7 @@ import structlog
 
 from pipelines import telemetry
 from pipelines.records import Record
-from wire import dead_letters
+from wire import dead_letters, topics
 from wire.dead_letters import DeadLetter, Reason
 
 log = structlog.get_logger(__name__)
@@ -36,16 +36,24 @@ def judge(error: Exception) -> Reason:
     return Reason.NOT_JSON if isinstance(error, UNREADABLE) else Reason.FAILED
 
 
+def home(letter: DeadLetter) -> str:
+    """The topic it goes to."""
+    return topics.PARKED if letter.sink else topics.DEAD_LETTERS
+
+
 def write(app_name: str, letter: DeadLetter) -> bytes:
-    """The record for activity.dead-letters; its key is the letter's. Counts the letter and logs it. Nothing behind the
+    """The record for the letter's `home`; its key is the letter's. Counts the letter and logs it. Nothing behind the
     record may be acknowledged before Kafka has it.
 
     A letter that cannot be delivered would stop its partition for good. What is too large for one (a broker that
     allows more) is left where it lies, and the letter says so.
     """
-    telemetry.DEAD_LETTERS.labels(app_name, letter.reason).inc()
+    if letter.sink:
+        telemetry.PARKED.labels(letter.sink, letter.reason).inc()
+    else:
+        telemetry.DEAD_LETTERS.labels(app_name, letter.reason).inc()
     log.warning(
-        "dead letter",
+        "update parked" if letter.sink else "dead letter",
         topic=letter.topic,
         partition=letter.partition,
         offset=letter.offset,
@@ -55,7 +63,6 @@ def write(app_name: str, letter: DeadLetter) -> bytes:
     data = dead_letters.encode(letter)
     if len(data) <= LETTER_BYTES_MAX:
         return data
-    detail = (
-        f"{letter.detail}; its {len(letter.value or b''):,} bytes are too many for a letter and stay in {letter.topic}"
-    )
-    return dead_letters.encode(msgspec.structs.replace(letter, value=None, detail=detail))
+    left_out = len(letter.value or b"")
+    detail = f"{letter.detail}; its {left_out:,} bytes are too many for a letter and stay in {letter.topic}"
+    return dead_letters.encode(msgspec.structs.replace(letter, value=None, left_out_bytes=left_out, detail=detail))

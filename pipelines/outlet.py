@@ -8,20 +8,25 @@ Relies on aiokafka.partitioner.murmur2, which is what `send` goes by.
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 
 BATCH_BYTES = 256_000  # below the 1 MB that a broker takes by default
-HASHES_MAX = 500_000  # some 60 MB; forgotten all at once, and learnt again
+KEYS_MAX = 500_000  # of a topic, some 60 MB; forgotten all at once, and learnt again
+
+
+EVERYWHERE = -1
 
 
 class Outgoing(NamedTuple):
     topic: str
     key: bytes | None
     value: bytes | None
+    partition: int | None = None  # None: by its key; EVERYWHERE: to each of the topic
 
 
 class Outlet:
@@ -34,7 +39,7 @@ class Outlet:
         self._topics = topics
         self._producer: AIOKafkaProducer | None = None
         self._partitions: dict[str, int] = {}
-        self._hashes: dict[bytes, int] = {}
+        self._known: dict[str, dict[bytes, int]] = defaultdict(dict)  # topic → key → partition
         self._opening = asyncio.Lock()
 
     async def parcel(self) -> "Parcel":
@@ -46,17 +51,24 @@ class Outlet:
                 for topic in self._topics:
                     self._partitions[topic] = len(await producer.partitions_for(topic))
                 self._producer = producer
-        return Parcel(self._producer, self._partition)
+        return Parcel(self._producer, self._to)
 
-    def _partition(self, topic: str, key: bytes | None) -> int:
+    def _to(self, record: Outgoing) -> Iterable[int]:
+        """The partitions it goes to."""
+        topic, key, _, partition = record
+        if partition == EVERYWHERE:
+            return range(self._partitions[topic])
+        if partition is not None:
+            return (partition,)
         if key is None:
-            return 0  # nobody looks for it by its key
-        hash_ = self._hashes.get(key)
-        if hash_ is None:
-            if len(self._hashes) >= HASHES_MAX:
-                self._hashes.clear()
-            hash_ = self._hashes[key] = murmur2(key) & 0x7FFFFFFF
-        return hash_ % self._partitions[topic]
+            return (0,)  # nobody looks for it by its key
+        known = self._known[topic]
+        partition = known.get(key)
+        if partition is None:
+            if len(known) >= KEYS_MAX:
+                known.clear()
+            partition = known[key] = (murmur2(key) & 0x7FFFFFFF) % self._partitions[topic]
+        return (partition,)
 
     async def close(self) -> None:
         if self._producer is not None:
@@ -66,19 +78,20 @@ class Outlet:
 class Parcel:
     """What is sent and acknowledged together."""
 
-    def __init__(self, producer: AIOKafkaProducer, partition: Callable[[str, bytes | None], int]) -> None:
+    def __init__(self, producer: AIOKafkaProducer, to: Callable[[Outgoing], Iterable[int]]) -> None:
         self._producer = producer
-        self._partition = partition
+        self._to = to
         self._filled: dict[tuple[str, int], list[Any]] = {}
         self._now_ms = int(time.time() * 1000)
 
     def put(self, record: Outgoing) -> None:
-        topic, key, value = record
-        batches = self._filled.setdefault((topic, self._partition(topic, key)), [])
-        if not batches or batches[-1].append(timestamp=self._now_ms, key=key, value=value) is None:
-            batch = self._producer.create_batch()
-            batch.append(timestamp=self._now_ms, key=key, value=value)  # its first one it takes whatever the size
-            batches.append(batch)
+        topic, key, value, _ = record
+        for partition in self._to(record):
+            batches = self._filled.setdefault((topic, partition), [])
+            if not batches or batches[-1].append(timestamp=self._now_ms, key=key, value=value) is None:
+                batch = self._producer.create_batch()
+                batch.append(timestamp=self._now_ms, key=key, value=value)  # its first one it takes whatever the size
+                batches.append(batch)
 
     async def delivered(self) -> None:
         """Sends it; returns when Kafka has acknowledged all of it. Raises aiokafka's errors, with any part of it sent:

@@ -8,7 +8,6 @@ from typing import Protocol
 from pipelines.outlet import Outgoing, Outlet
 from pipelines.pace import Busy, gap_s
 
-SHARE = 0.075  # of the time; partials and metrics are told by one publisher each, and together take 15 % at most
 QUIET_S = 0.1  # nobody sees a difference between this and less
 LONGEST_S = 5.0  # a dashboard whose values are older says nothing about now
 
@@ -27,13 +26,15 @@ class Source(Protocol):
 class Publisher:
     """Of one source: one publication at a time, of all partitions; folding goes on meanwhile."""
 
-    def __init__(self, outlet: Outlet, source: Source) -> None:
+    def __init__(self, outlet: Outlet, source: Source, share: float) -> None:
+        """`share`: of the time of a busy core that telling may take."""
         self._source = source
+        self._share = share
         self._outlet = outlet
         self._something = asyncio.Event()
         self._under_way: asyncio.Task[None] | None = None
         self._telling: set[int] = set()  # the partitions in the publication under way
-        self._cost_s = 0.0  # what the last publication took from the loop
+        self._cost_s = 0.0  # what telling took from the loop since the last tick
 
     def wake(self) -> None:
         """The source has something to say."""
@@ -45,33 +46,34 @@ class Publisher:
         while True:
             await self._something.wait()
             self._something.clear()
+            while self._under_way is not None:  # before a commit, of one partition
+                await asyncio.shield(self._under_way)
             await self._publish()
-            await asyncio.sleep(gap_s(self._cost_s, SHARE, busy.share(), QUIET_S, LONGEST_S))
+            cost_s, self._cost_s = self._cost_s, 0.0
+            await asyncio.sleep(gap_s(cost_s, self._share, busy.share(), QUIET_S, LONGEST_S))
 
     async def told(self, partition: int) -> None:
         """Returns when Kafka has acknowledged all that the partition has to say now; raises what publishing raises."""
         while partition in self._telling or partition in self._source.dirty:
-            await self._publish()
+            await self._publish(partition)
 
-    async def _publish(self) -> None:
-        """One publication; where one is under way, its end."""
+    async def _publish(self, *only: int) -> None:
+        """One publication, of these partitions or of all; where one is under way, its end."""
         if self._under_way is None:
-            self._under_way = asyncio.create_task(self._publication())
+            self._under_way = asyncio.create_task(self._publication(only or self._source.dirty))
         await asyncio.shield(self._under_way)
 
-    async def _publication(self) -> None:
+    async def _publication(self, partitions: Iterable[int]) -> None:
         try:
             parcel = await self._outlet.parcel()
-            cost_s = 0.0
-            for partition in list(self._source.dirty):
+            for partition in list(partitions):
                 began = time.perf_counter()
                 self._telling.add(partition)
                 for record in self._source.collect(partition):
                     parcel.put(record)
-                cost_s += time.perf_counter() - began
+                self._cost_s += time.perf_counter() - began
                 await asyncio.sleep(0)
             await parcel.delivered()
-            self._cost_s = cost_s
         finally:
             self._telling.clear()
             self._under_way = None

@@ -21,6 +21,9 @@ class WorkerSettings(BaseSettings):
     unpacker: Literal["lean", "portable"] = Field(
         "lean", description="how batches are unpacked: from within aiokafka, or by its public calls"
     )
+    session_s: float = Field(
+        6.0, ge=1, description="a worker not heard of for so long has left its group: others take over its partitions"
+    )
     log_format: Literal["console", "json"] = Field("console", description="how log lines are written")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
     stall_s: float = Field(
@@ -32,6 +35,10 @@ class AggregateSettings(WorkerSettings):
     # At most 3 h: what is kept of a student grows with it, and is one record (aggregate/students.py).
     lateness_s: int = Field(
         3600, ge=300, le=10_800, description="an event further behind its partition's newest one is late"
+    )
+    grace_s: int = Field(120, ge=0, le=3600, description="a window is final when the watermark is so far past its end")
+    dedupe_ids_max: int = Field(
+        100_000, ge=1_000, description="event ids kept of a partition and generation; two generations are kept"
     )
     clock_skew_s: int = Field(
         300, ge=0, description="an event further ahead of its record's timestamp is a dead letter"

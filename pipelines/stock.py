@@ -17,16 +17,20 @@ from faust.tables.recovery import Recovery
 
 from pipelines import dead_letters
 from pipelines.aggregate import merge
-from pipelines.aggregate.agents import APP, account_for, account_for_skipped
-from pipelines.aggregate.fold import Bounds, Fold, Marker
-from pipelines.aggregate.merge import Held, Merge, Window
+from pipelines.aggregate.agents import APP
+from pipelines.aggregate.folded import FoldedPartition
+from pipelines.aggregate.folding import account_for, account_for_skipped, bounds
+from pipelines.aggregate.marker import Marker, SeenIds
+from pipelines.aggregate.merge import Held, Merge
+from pipelines.aggregate.merging import account_for_refused, merge_restorer
 from pipelines.aggregate.students import Student
 from pipelines.records import Message
 from pipelines.settings import AggregateSettings, WorkerSettings
-from pipelines.sink import Store
+from pipelines.sink import Store, parked
 from pipelines.worker import Closing, Worker, options
 from wire import metrics, partials, topics
 from wire.dead_letters import DeadLetter
+from wire.partials import Progress
 
 log = structlog.get_logger(__name__)
 
@@ -121,8 +125,8 @@ def create(name: str, settings: WorkerSettings) -> Worker[App]:
         name,
         store="memory://",
         TableManager=Tables,
-        broker_session_timeout=10.0,
-        broker_heartbeat_interval=2.0,
+        broker_session_timeout=settings.session_s,
+        broker_heartbeat_interval=settings.session_s / 6,
         broker_max_poll_interval=HELD_S_MAX,
         stream_wait_empty=True,  # what has been taken is finished and committed before a partition is given away
         **options(settings),
@@ -173,63 +177,98 @@ async def delivered(sends: Iterable[Awaitable[Awaitable[Any]]]) -> None:
 
 
 class Folding:
-    """Agent of `activity`. A flush: partials, late and dead; then the students; then the marker; then the tombstones;
-    then the ack."""
+    """Agent of `activity`. A flush: what is told; then the students and event ids; then the marker; then the
+    tombstones; then the ack."""
 
     def __init__(
         self, worker: Worker[App], settings: AggregateSettings, table: Callable[..., Any] = StateTable
     ) -> None:
         app = worker.app
         self._worker = worker
-        self._bounds = Bounds(settings.lateness_s * 1000, settings.clock_skew_s * 1000)
-        self._folds: dict[int, Fold] = {}
+        self._settings = settings
+        self._folded: dict[int, FoldedPartition] = {}
         self._partials = app.bytes_topic(topics.PARTIALS)
+        self._metrics = app.bytes_topic(topics.METRICS)
         self._late = app.bytes_topic(topics.LATE)
         self._dead = app.bytes_topic(topics.DEAD_LETTERS)
         self._students = table(app, "students", Student)
+        self._ids = table(app, "ids", SeenIds)
         self._markers = table(app, "partitions", Marker)
+        self._homes = range(topics.load()[topics.PARTIALS].partitions)
+        self._lock = asyncio.Lock()  # what was computed first is sent first
 
     def forget(self, partitions: Iterable[int]) -> None:
         """Another worker has them now; here they are restored anew when they come back."""
         for partition in partitions:
-            self._folds.pop(partition, None)
+            self._folded.pop(partition, None)
 
     async def run(self, stream: Any) -> None:
         async for events in stream.take_events(TAKE_RECORDS, within=TAKE_WITHIN_S):
             with self._worker.batch(topics.ACTIVITY, len(events)):
                 held = by_partition(self._worker.app, events)
-                await asyncio.gather(*(self._flush(*of) for of in held.items()))
+                async with self._lock:
+                    await asyncio.gather(*(self._flush(*of) for of in held.items()))
+
+    async def slide(self) -> None:
+        """Tells what the passing of time has changed. Called every SLIDE_S."""
+        if self._worker.pulse.not_ready():
+            return
+        with self._worker.batch(topics.ACTIVITY, 0):
+            async with self._lock:
+                for tp in sorted(self._worker.app.consumer.assignment()):
+                    if tp.topic == topics.ACTIVITY:
+                        await self._flush(tp.partition, [])
 
     async def _flush(self, partition: int, messages: list[Message]) -> None:
-        fold = self._folds.get(partition) or self._restore(partition)
-        account_for_skipped(partition, fold.marker, messages[0].offset)
+        wall_ms = int(time.time() * 1000)
+        folded = self._folded.get(partition) or self._restore(partition, wall_ms)
+        fold = folded.fold
+        # What was written last is committed; and that nothing came for a while says that nothing is there.
+        folded.look(wall_ms, unread=bool(messages))
+        if messages:
+            account_for_skipped(partition, fold.marker, messages[0].offset)
         batch = fold.fold(messages)
         account_for(batch)
-        sends = [self._partials.send(key=p.scope.encode(), value=partials.encode(p)) for p in fold.partials()]
+        if messages:
+            folded.read(wall_ms)
+        sends = []
+        for said in folded.to_merge():
+            value = partials.encode(said)
+            if isinstance(said, Progress):
+                sends += [self._partials.send(value=value, partition=home) for home in self._homes]
+            else:
+                sends.append(self._partials.send(key=said.scope.encode(), value=value))
+        sends += [self._metrics.send(key=u.scope.encode(), value=metrics.encode(u)) for u in folded.of_students()]
         sends += [self._late.send(key=record.key, value=record.value) for record in batch.late]
         for rejected in batch.dead:
             sends.append(bury(self._dead, dead_letters.dead_letter(topics.ACTIVITY, partition, *rejected)))
         await delivered(sends)
-        changes = fold.changes()
+        changes, seen = folded.changes()
         await self._students.write(partition, {id_.encode(): of for id_, of in changes.items() if of is not None})
-        await self._markers.write(partition, {str(partition).encode(): fold.marker})
-        # Before the marker, what is behind it would be judged again by a state that lacks these students.
+        await self._ids.write(partition, {key.encode(): of for key, of in seen.items() if of is not None})
+        if folded.promise(wall_ms):
+            await self._markers.write(partition, {str(partition).encode(): fold.marker})
+        # Before the marker, what is behind it would be judged again by a state that lacks these.
         await self._students.write(partition, {id_.encode(): None for id_, of in changes.items() if of is None})
+        await self._ids.write(partition, {key.encode(): None for key, of in seen.items() if of is None})
 
-    def _restore(self, partition: int) -> Fold:
+    def _restore(self, partition: int, wall_ms: int) -> FoldedPartition:
         marker = next((marker for _, marker in self._markers.items() if marker.partition == partition), None)
         held = {key.decode(): student for key, student in self._students.items() if student.partition == partition}
+        seen = {key.decode(): ids for key, ids in self._ids.items() if ids.partition == partition}
         log.info("partition restored", partition=partition, students=len(held), offset=marker and marker.offset)
-        fold = self._folds[partition] = Fold.restore(marker or Marker(partition), self._bounds, held)
-        return fold
+        folded = self._folded[partition] = FoldedPartition(
+            marker or Marker(partition), bounds(self._settings), self._settings.grace_s * 1000, held, seen, wall_ms
+        )
+        return folded
 
 
 class Merging:
-    """Agent of `partials`. A flush: how far time has come; metrics; then the windows; then the ack."""
+    """Agent of `partials`. A flush: metrics; then the windows, with how far time has come; then the ack."""
 
     def __init__(self, worker: Worker[App], settings: AggregateSettings) -> None:
         self._worker = worker
-        self._lateness_ms = settings.lateness_s * 1000
+        self._restored = merge_restorer(settings)
         self._merges: dict[int, Merge] = {}
         self._metrics = worker.app.bytes_topic(topics.METRICS)
         self._dead = worker.app.bytes_topic(topics.DEAD_LETTERS)
@@ -244,13 +283,15 @@ class Merging:
         async for events in stream.take_events(TAKE_RECORDS, within=TAKE_WITHIN_S):
             with self._worker.batch(topics.PARTIALS, len(events)):
                 wall_ms = int(time.time() * 1000)
-                for partition, messages in by_partition(self._worker.app, events).items():
-                    held = self._merges.get(partition) or self._restore(partition, wall_ms)
-                    for partial in await readable(
-                        APP, topics.PARTIALS, partition, messages, self._dead, partials.decode
-                    ):
-                        held.apply(partial, wall_ms)
-                await self._flush(wall_ms)
+                async with self._lock:
+                    for partition, messages in by_partition(self._worker.app, events).items():
+                        held = self._merges.get(partition) or self._restore(partition, wall_ms)
+                        for said in await readable(
+                            APP, topics.PARTIALS, partition, messages, self._dead, partials.decode
+                        ):
+                            held.apply(said, wall_ms)
+                        account_for_refused(held)
+                    await self._flush(wall_ms)
 
     async def slide(self) -> None:
         """Tells what the passing of time has changed. Called every SLIDE_S."""
@@ -262,26 +303,24 @@ class Merging:
                 # After a restart in an empty room nothing else would.
                 if tp.topic == topics.PARTIALS and tp.partition not in self._merges:
                     self._restore(tp.partition, wall_ms)
-            await self._flush(wall_ms)
+            async with self._lock:
+                await self._flush(wall_ms)
 
     async def _flush(self, wall_ms: int) -> None:
-        async with self._lock:
-            updates = []
-            for partition, held in list(self._merges.items()):
-                if told := held.updates(wall_ms):
-                    await self._write(partition, held.clock(wall_ms))
-                    updates += told
-            await delivered([self._metrics.send(key=u.scope.encode(), value=metrics.encode(u)) for u in updates])
-            for partition, held in list(self._merges.items()):
-                await self._write(partition, held.changes(wall_ms))
-
-    async def _write(self, partition: int, changes: Mapping[Window, Held | None]) -> None:
-        await self._windows.write(partition, {merge.encode_key(key): of for key, of in changes.items()})
+        """With the lock held: what is applied between telling and writing would be written untold."""
+        merges = list(self._merges.items())
+        for _, held in merges:
+            held.time.advance()  # what was written last is committed
+        updates = [update for _, held in merges for update in held.updates()]
+        await delivered([self._metrics.send(key=u.scope.encode(), value=metrics.encode(u)) for u in updates])
+        for partition, held in merges:
+            changes = held.changes(wall_ms)
+            await self._windows.write(partition, {merge.encode_key(key): of for key, of in changes.items()})
 
     def _restore(self, partition: int, wall_ms: int) -> Merge:
         stored = {merge.decode_key(key): held for key, held in self._windows.items() if held.home == partition}
         log.info("partition restored", partition=partition, windows=len(stored))
-        held = self._merges[partition] = Merge.restore(partition, self._lateness_ms, stored, wall_ms)
+        held = self._merges[partition] = self._restored(partition, stored, wall_ms)
         return held
 
 
@@ -291,6 +330,7 @@ def aggregate(settings: AggregateSettings) -> Worker[App]:
     folding, merging = Folding(worker, settings), Merging(worker, settings)
     app.agent(app.bytes_topic(topics.ACTIVITY), name="fold")(folding.run)
     app.agent(app.bytes_topic(topics.PARTIALS), name="merge")(merging.run)
+    app.timer(SLIDE_S)(folding.slide)
     app.timer(SLIDE_S)(merging.slide)
 
     async def forget(_: Any, revoked: set[Any], **__: Any) -> None:
@@ -305,16 +345,19 @@ def sink(name: str, settings: WorkerSettings, store: Store) -> Worker[App]:
     """The worker of a store: its agent of `metrics`, acknowledged when the store has the batch."""
     worker = create(name, settings)
     app = worker.app
-    dead = app.bytes_topic(topics.DEAD_LETTERS)
+    dead, parking = app.bytes_topic(topics.DEAD_LETTERS), app.bytes_topic(topics.PARKED)
 
     async def run(stream: Any) -> None:
         async for events in stream.take_events(TAKE_RECORDS, within=TAKE_WITHIN_S):
             with worker.batch(topics.METRICS, len(events)):
-                updates = []
+                held, updates = [], []
                 for partition, messages in by_partition(app, events).items():
-                    updates += await readable(name, topics.METRICS, partition, messages, dead, metrics.decode)
-                if updates:
-                    await store.until_written(updates)
+                    for message in messages:
+                        read = await readable(name, topics.METRICS, partition, [message], dead, metrics.decode)
+                        held += [(partition, message)] * len(read)
+                        updates += read
+                for refused in await store.settle(updates):
+                    await delivered([bury(parking, parked(store, *held[refused.number], refused), name)])
 
     app.agent(app.bytes_topic(topics.METRICS), name=name)(run)
     worker.closes(store.close)

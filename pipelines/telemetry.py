@@ -8,7 +8,15 @@ SKIPPED = Counter(
     "classpulse_offsets_skipped_total", "Offsets of activity that were never read: events may be missing."
 )
 IDS_FORGOTTEN = Counter(
-    "classpulse_event_ids_forgotten_total", "Ids of students with too many: such an event sent again counts again."
+    "classpulse_event_ids_forgotten_total", "Event ids given up early: such an event sent again counts again."
+)
+WINDOWS_REFUSED = Counter(
+    "classpulse_windows_refused_total", "Partials of windows that are not kept any more: their values lack them."
+)
+AUDIT_DIFFERENCE = Gauge(
+    "classpulse_audit_difference",
+    "Events of the last hour that do not add up: accepted, judged, in the windows. 0, or there is a fault.",
+    ["partition", "stage"],
 )
 DEAD_LETTERS = Counter("classpulse_dead_letters_total", "Records sent to activity.dead-letters.", ["app", "reason"])
 BATCH_SECONDS = Histogram(
@@ -17,7 +25,9 @@ BATCH_SECONDS = Histogram(
 SINK_RETRIES = Counter("classpulse_sink_retries_total", "Writes to a store that had to be tried again.", ["sink"])
 SINK_WAITING = Gauge("classpulse_sink_waiting", "1 while a store cannot be reached and its topic is held.", ["sink"])
 POINTS_WRITTEN = Counter("classpulse_points_written_total", "Metric points written to a store.", ["sink"])
-POINTS_REFUSED = Counter("classpulse_points_refused_total", "Metric points a store will never take.", ["sink"])
+PARKED = Counter(
+    "classpulse_updates_parked_total", "Updates a store did not take, sent to metrics.parked.", ["sink", "reason"]
+)
 EVENT_LOOP_LAG = Gauge("classpulse_event_loop_lag_seconds", "How late the worker's event loop woke last.", ["app"])
 LAG_RECORDS = Gauge("classpulse_worker_lag_records", "Records not yet read, over the worker's partitions.", ["app"])
 READY = Gauge("classpulse_worker_ready", "1 while the worker is ready.", ["app"])

@@ -87,8 +87,8 @@ AppT = TypeVar("AppT", bound=Closing)
 def create_app(name: str, settings: WorkerSettings, **limits: Any) -> App:
     """An app with the topics of topics.yaml; Faust itself creates none. Opens nothing yet. `limits` are batching's."""
     return App(
-        name, limits=Limits(unpacker=settings.unpacker, **limits), broker_session_timeout=6.0,
-        broker_heartbeat_interval=1.0, **options(settings),
+        name, limits=Limits(unpacker=settings.unpacker, **limits), broker_session_timeout=settings.session_s,
+        broker_heartbeat_interval=settings.session_s / 6, **options(settings),
     )  # fmt: skip
 
 

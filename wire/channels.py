@@ -7,7 +7,7 @@ from wire.scopes import ScopeKind
 PREFIX = "classpulse"
 
 NOW_TTL_S = 26 * 3600  # a scope quiet for more than a day leaves Redis; history still has it
-DAY_TTL_S = 15 * 86_400  # two weeks of daily counts
+DAY_TTL_S = 15 * 86_400  # two weeks of days
 SEEN_MAX = 10_000  # of a kind: five times what the dashboard shows. Ids that are made up would pile up for ever
 WORKER_TTL_S = 10  # five missed heartbeats
 HEARTBEAT_S = 2.0
@@ -19,7 +19,7 @@ def now(scope: str) -> str:
 
 
 def day(scope: str, day_: date) -> str:
-    """Hash: `MetricPoint.field` → that UTC day's MetricPoint as JSON."""
+    """Hash: `MetricPoint.field` → that UTC day's MetricPoint as JSON, of the metrics whose window is a day."""
     return f"{PREFIX}:{{{scope}}}:day:{day_.isoformat()}"
 
 
@@ -35,8 +35,8 @@ def stream(scope: str) -> str:
 
 def stream_max_len(scope: str) -> int:
     """Updates kept for viewers who come back: of a course or team at 10 a second 100 s; a student has fewer, and of
-    thousands of students each kept update costs: 0.6 KB."""
-    return 100 if scope.startswith(f"{ScopeKind.STUDENT}:") else 1_000
+    thousands of students each kept update costs: 2.4 KB."""
+    return 30 if scope.startswith(f"{ScopeKind.STUDENT}:") else 1_000
 
 
 def live(scope: str) -> str:
@@ -45,7 +45,8 @@ def live(scope: str) -> str:
 
 
 def seen(scope_kind: str) -> str:
-    """Sorted set: scope id → `as_of_ms` of its newest value. The SEEN_MAX newest, on the roster or not."""
+    """Sorted set: scope id → event time (ms) by which its newest event had happened. The SEEN_MAX newest, on the roster
+    or not."""
     return f"{PREFIX}:seen:{scope_kind}"
 
 

@@ -4,8 +4,9 @@ Evolution: unknown fields are ignored, a new field has a default, no field chang
 the bytes of every version, and they go on decoding.
 """
 
+import re
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -46,6 +47,7 @@ ID_MAX = 128  # characters; xAPI actor and activity ids are up to about 100
 
 Id = Annotated[str, Meta(min_length=1, max_length=ID_MAX, pattern=_PRINTABLE)]
 TeamId = Annotated[str, Meta(min_length=1, max_length=ID_MAX, pattern=_PRINTABLE_NO_SLASH)]
+Verb = Annotated[str, Meta(min_length=1, max_length=ID_MAX, pattern=_PRINTABLE)]
 Score = Annotated[float, Meta(ge=0, le=1)]
 DurationS = Annotated[float, Meta(ge=0, le=86_400)]
 
@@ -57,7 +59,7 @@ class ActivityEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_de
     student_id: Id
     course_id: Id
     kind: Kind
-    occurred_at_ms: int  # by the producer's clock: event time
+    occurred_at_ms: int  # event time: by the producer's clock, corrected where he said when he sent it
     received_at_ms: int  # by the gateway's clock
     source: Id  # the producer's name, from its API key
     team_id: TeamId | None = None
@@ -65,12 +67,48 @@ class ActivityEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_de
     score: Score | None = None
     success: bool | None = None  # None: not something that can fail
     duration_s: DurationS | None = None
+    clock_correction_ms: int | None = None  # added to what the producer said; None: he did not say when he sent it
+    verb: Verb | None = None  # of kind `other`: what its producer calls it
+
+
+_Text = Annotated[str, Meta(min_length=1, max_length=ID_MAX)]
+
+
+class ReadEvent(msgspec.Struct, kw_only=True, gc=False):
+    """An ActivityEvent as who reads millions of them takes it: the same fields and bounds, but for the patterns of ids,
+    which cost three times as much as all the rest. Held against `is_id` and `is_team_id` when an id is seen first."""
+
+    event_id: _Text
+    student_id: _Text
+    course_id: _Text
+    kind: Literal[tuple(kind.value for kind in Kind)]  # type: ignore[valid-type]  # the plain text: an Enum's hash is made in Python
+    occurred_at_ms: int
+    received_at_ms: int
+    source: _Text
+    team_id: _Text | None = None
+    task_id: _Text | None = None
+    score: Score | None = None
+    success: bool | None = None
+    duration_s: DurationS | None = None
+    clock_correction_ms: int | None = None
+    verb: _Text | None = None
 
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(ActivityEvent)
 
 encode = _encoder.encode
+read = msgspec.json.Decoder(ReadEvent).decode  # raises what `decode` raises
+_is_id = re.compile(_PRINTABLE).search
+_is_team_id = re.compile(_PRINTABLE_NO_SLASH).search
+
+
+def is_id(text: str) -> bool:
+    return _is_id(text) is not None
+
+
+def is_team_id(text: str) -> bool:
+    return _is_team_id(text) is not None
 
 
 def decode(data: bytes) -> ActivityEvent:

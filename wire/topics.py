@@ -20,6 +20,10 @@ PARTIALS = "partials"
 METRICS = "metrics"
 LATE = "activity.late"
 DEAD_LETTERS = "activity.dead-letters"
+PARKED = "metrics.parked"
+HANDLED = "dead-letters.handled"
+AUDIT = "audit"
+BALANCES = "audit.balances"
 APPLIED = "topics.applied"
 
 PARTITIONS_MAX = 1_000  # more is a slip of the pen, and would stall a broker of one node

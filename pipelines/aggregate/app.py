@@ -3,7 +3,10 @@
 import asyncio
 
 from pipelines import stock
-from pipelines.aggregate.agents import APP, Folding, Merging
+from pipelines.aggregate.agents import APP
+from pipelines.aggregate.auditing import Auditing
+from pipelines.aggregate.folding import Folding
+from pipelines.aggregate.merging import Merging
 from pipelines.outlet import Outlet
 from pipelines.settings import AggregateSettings
 from pipelines.worker import AnyWorker, Worker, create_app, producer_maker, run
@@ -11,6 +14,7 @@ from wire import topics
 
 # Some 15 ms of folding. A transaction takes some thirty turns of the loop, and under load each waits for a batch.
 BATCH_RECORDS = 500
+TOLD = (topics.PARTIALS, topics.METRICS, topics.LATE, topics.DEAD_LETTERS, topics.AUDIT, topics.BALANCES)
 
 
 def create(settings: AggregateSettings) -> AnyWorker:
@@ -18,31 +22,31 @@ def create(settings: AggregateSettings) -> AnyWorker:
         return stock.aggregate(settings)
     app = create_app(APP, settings, batch_records=BATCH_RECORDS)
     worker = Worker(app, settings)
-    activity, partials = app.batch_topic(topics.ACTIVITY), app.batch_topic(topics.PARTIALS)
-    outlet = Outlet(producer_maker(app), (topics.PARTIALS, topics.METRICS, topics.LATE, topics.DEAD_LETTERS))
-    folding, merging = Folding(worker, settings, outlet), Merging(worker, settings, outlet)
-    app.agent(activity, name="fold")(folding.run)
-    app.agent(partials, name="merge")(merging.run)
-    app.task(folding.publisher.run)
-    app.task(merging.publisher.run)
+    sources = {name: app.batch_topic(name) for name in (topics.ACTIVITY, topics.PARTIALS, topics.AUDIT)}
+    outlet = Outlet(producer_maker(app), TOLD)
+    agents = Folding(worker, settings, outlet), Merging(worker, settings, outlet), Auditing(worker, outlet)
+    for agent in agents:
+        app.agent(sources[agent.topic], name=agent.name)(agent.run)
+        app.task(agent.publisher.run)
     worker.closes(outlet.close)
 
     @app.before_commit
     async def flush(partition: int) -> None:
-        merging.advance(partition)
-        await asyncio.gather(folding.publisher.told(partition), merging.publisher.told(partition))
-        folding.store(partition)
-        merging.store(partition)
+        for agent in agents:
+            agent.advance(partition)
+        await asyncio.gather(*(agent.publisher.told(partition) for agent in agents))
+        for agent in agents:
+            agent.store(partition)
 
     @app.on_partition_restored
     def restore(partition: int) -> None:
-        folding.restore(partition)
-        merging.restore(partition)
+        for agent in agents:
+            agent.restore(partition)
 
     @app.on_partition_lost
     def forget(partition: int) -> None:
-        folding.forget(partition)
-        merging.forget(partition)
+        for agent in agents:
+            agent.forget(partition)
 
     return worker
 

@@ -1,293 +1,322 @@
 """The fold of one partition of `activity`: a function of its records alone, no clock, no client library.
 
-What a flush writes, in this order (agents.py): partials, then the students, then the marker, then the tombstones of
-students of whom nothing is left; then the source offset is committed. So an event the students know has been published,
-and everything behind the marker is judged anew from the state at the marker, with the same verdict as the first time.
+What the stock transport's flush writes, in this order: what is told, the students, the marker, the tombstones of
+students of whom nothing is left; then the source offset is committed. So an event the students know has been told, and
+everything behind the marker is judged anew from the state at the marker, with the same verdict as the first time. By
+the batch all of it is one transaction.
 
 A tombstone is written for a student only when his stored record already says that nothing is left: nothing of his lies
 behind the marker last written. Not written, it leaves a record that changes no number; written, it takes nothing away
 that a replay would need.
 """
 
-from collections.abc import Iterable, Mapping
-from enum import Enum, auto
-from hashlib import blake2b
+import sys
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-import msgspec
-
-from pipelines.aggregate import students, windows
-from pipelines.aggregate.students import Change, Student
-from pipelines.aggregate.windows import DAY_MS, PANE_MS, pane_of
+from pipelines.aggregate import students
+from pipelines.aggregate.dedupe import Ids, hash_of
+from pipelines.aggregate.lanes import EVENT, scored
+from pipelines.aggregate.learners import Learner
+from pipelines.aggregate.marker import Marker, SeenIds
+from pipelines.aggregate.reading import Read, Rejected, by_its_key, read
+from pipelines.aggregate.scopes import Scopes
+from pipelines.aggregate.students import NOTED, SESSION_ENDED, Counts, Place, Student
+from pipelines.aggregate.windows import DAY_MS, DAY_PANES, HOUR_MS, HOUR_PANES, PANE_MS
 from pipelines.records import Record
-from wire import events, partials
+from wire import events
 from wire.dead_letters import Reason
-from wire.events import ActivityEvent
-from wire.partials import DISTINCT_PANES, PaneCounts, Partial
+from wire.events import ReadEvent
+from wire.partials import DELAY_BUCKETS, Partial, add_one
 
-LONGEST_WINDOW_MS = DISTINCT_PANES * PANE_MS
+IDS_BYTES = 400_000  # of one record
 
 
 class Bounds(NamedTuple):
     lateness_ms: int  # further behind the partition's newest event: late
     skew_ms: int  # further ahead of the record's timestamp: a wrong clock
-    ids: int = students.IDS_MAX  # of one student
-    scopes: int = students.SCOPES_MAX  # of one student
-
-
-class Marker(msgspec.Struct, array_like=True):
-    """What belongs to the partition and not to a student."""
-
-    partition: int
-    offset: int = -1
-    event_time_ms: int = 0  # the highest seen
-    folded: int = 0
-    duplicate: int = 0
-    late: int = 0
-    dead: int = 0
-
-
-class Rejected(NamedTuple):
-    record: Record
-    reason: Reason
-    detail: str
-
-
-Read = tuple[Record, ActivityEvent | Rejected]
+    ids_max: int = 100_000  # event ids of one generation (aggregate/dedupe.py)
+    places_max: int = students.PLACES_MAX  # courses and teams of one student
 
 
 class Batch(NamedTuple):
-    """What a batch was found to hold; read = folded + duplicate + len(late) + len(dead)."""
+    """What a batch was found to hold; read = folded + len(again) + len(late) + len(dead)."""
 
     folded: int
-    duplicate: int
+    again: list[int]  # offsets of duplicates
     late: list[Record]
     dead: list[Rejected]
-    forgotten: int  # ids of students with too many: such an event sent again would count again
-
-
-class _Verdict(Enum):
-    FOLDED = auto()
-    DUPLICATE = auto()
-    NO_ROOM = auto()
-
-
-class Sums(msgspec.Struct):
-    """One scope, over this partition's students."""
-
-    panes: dict[int, PaneCounts] = {}
-    days: dict[int, dict[str, int]] = {}
-    waiting: int = 0
-    changed_panes: set[int] = msgspec.field(default_factory=set)
-    changed_days: set[int] = msgspec.field(default_factory=set)
+    forgotten: int  # ids that were given up too early: such an event sent again would count again
 
 
 class Fold:
     def __init__(self, partition: int, bounds: Bounds) -> None:
-        self._bounds = bounds
-        self._students: dict[str, Student] = {}
-        self._sums: dict[str, Sums] = {}
-        self._changed_students: set[str] = set()
-        self._changed_scopes: set[str] = set()
-        self._complete_from_ms = 0  # behind it some student has dropped panes, so sums made of them would be too low
-        self._swept_day = 0
-        self._written_offset = -1  # of the marker as last handed out to be written
-        self._forgotten = 0
         self.marker = Marker(partition)
+        self._bounds = bounds
+        self._ids = Ids(bounds.lateness_ms + bounds.skew_ms)
+        self._learners: dict[bytes, Learner] = {}
+        self._scopes = Scopes()
+        self._changed: list[Learner] = []  # to be told
+        self.new_panes = 0  # of students, since all was last told
+        self._unwritten: set[Learner] = set()
+        self._id_records: dict[str, int] = {}  # key → generation, of what is in the changelog
+        self._replay_until = -1  # some student may have been further than the marker
+        self._complete_from_ms = 0  # behind it some student has dropped panes, so sums made of them would be too low
+        self._swept_day: int | None = None
+        self._swept_hour: int | None = None
+        self._written_offset = -1  # of the marker as last handed out to be written
 
     @classmethod
-    def restore(cls, marker: Marker, bounds: Bounds, stored: Mapping[str, Student]) -> "Fold":
-        """From the changelog: the marker (a new one where there is none) and this partition's students by id."""
+    def restore(
+        cls, marker: Marker, bounds: Bounds, stored: Mapping[str, Student], seen: Mapping[str, SeenIds]
+    ) -> "Fold":
+        """From the changelog: the marker (a new one where there is none), this partition's students by id, and its
+        records of event ids by key."""
         self = cls(marker.partition, bounds)
         self.marker = marker
-        self._swept_day = marker.event_time_ms // DAY_MS
         self._written_offset = marker.offset
-        self._students = dict(stored)
-        for student in stored.values():
+        self._ids.generation, self._ids.ends_ms = marker.generation, marker.generation_ends_ms
+        for key, of in seen.items():
+            self._id_records[key] = of.generation
+            if of.offset <= marker.offset:  # else its flush was torn: judged anew, they would be their own duplicates
+                self._ids.put_back(of.generation, of.ids)
+        for id_, student in stored.items():
             self._complete_from_ms = max(self._complete_from_ms, student.complete_from_ms)
-            for scope, track in student.tracks.items():
-                _sum_up(track, self._sums.setdefault(scope, Sums()))
+            self._replay_until = max(self._replay_until, student.guard)
+            students.share(student)
+            learner = self._learners[id_.encode()] = Learner(id_, student)
+            for of_scope, places in self._scopes.scopes_of(student.places):
+                of_scope.add_up(places)
+            self._scopes.stand(learner)
         return self
+
+    @property
+    def learners(self) -> Iterable[Learner]:
+        return self._learners.values()
 
     def fold(self, records: Iterable[Record]) -> Batch:
         return self.take(self.read(records))
 
     def read(self, records: Iterable[Record]) -> list[Read]:
         """What the records hold. Changes nothing, so what raises here may be tried again with fewer of them."""
-        return [(record, self._read(record)) for record in records]
+        return read(records, self._bounds.skew_ms)
 
     def take(self, read: Iterable[Read]) -> Batch:
-        """Applies records in offset order. Those at or below the marker have been applied by an earlier life."""
-        folded = duplicate = self._forgotten = 0
+        """Applies records in offset order. Those at or below the marker have been applied by an earlier life.
+
+        The one loop that every event of every student goes through: what need not be looked up again is in a local
+        name, and what is rare is in a method.
+        """
+        folded = 0
+        again: list[int] = []
         late: list[Record] = []
         dead: list[Rejected] = []
-        marker = self.marker
+        marker, scopes, ids, replay_until = self.marker, self._scopes, self._ids, self._replay_until
+        at, now_ms, lateness_ms = marker.offset, marker.event_time_ms, self._bounds.lateness_ms
+        ids_max = self._bounds.ids_max
+        find, changed, delays = self._learners.get, self._changed, marker.delays
+        known, known_old, fresh = ids.ids, ids.old, ids.fresh
         for record, event in read:
-            if record.offset <= marker.offset:
+            offset = record.offset
+            if offset <= at:
                 continue
-            marker.offset = record.offset
+            at = offset
             if isinstance(event, Rejected):
                 dead.append(event)
                 continue
-            # A clock ahead within the skew must not make others late, so time moves no further than the record's own.
-            marker.event_time_ms = max(marker.event_time_ms, min(event.occurred_at_ms, record.timestamp))
-            if event.occurred_at_ms < marker.event_time_ms - self._bounds.lateness_ms:
+            key, at_ms = record.key, event.occurred_at_ms
+            learner = find(key)  # type: ignore[arg-type]  # None finds nobody
+            if learner is None or learner.id != event.student_id:
+                if key is None or key != event.student_id.encode():
+                    dead.append(by_its_key(record))
+                    continue
+                learner = self._learners[key] = Learner(event.student_id, Student(marker.partition))
+            if at_ms > now_ms:
+                # A clock ahead within the skew must not make others late: time moves no further than the record's own.
+                now_ms = max(now_ms, min(at_ms, record.timestamp))
+            elif at_ms < now_ms - lateness_ms:
                 late.append(record)
                 continue
-            match self._apply(event, record.offset):
-                case _Verdict.FOLDED:
-                    folded += 1
-                case _Verdict.DUPLICATE:
-                    duplicate += 1
-                case _Verdict.NO_ROOM:
-                    detail = f"the student is in {self._bounds.scopes} courses and teams already"
-                    dead.append(Rejected(record, Reason.TOO_MANY_SCOPES, detail))
+            if now_ms >= ids.ends_ms:
+                ids.roll(now_ms)
+                known, known_old, fresh = ids.ids, ids.old, ids.fresh
+            id_ = hash_of(event.event_id.encode(), learner.seed)
+            if id_ in known or id_ in known_old:
+                again.append(offset)
+                continue
+            if len(known) >= ids_max:
+                ids.roll(now_ms)
+                known, known_old, fresh = ids.ids, ids.old, ids.fresh
+            known.add(id_)
+            fresh.append(id_)
+            number = at_ms // PANE_MS
+            hour = number // HOUR_PANES
+            of_hour = delays.get(hour)
+            if of_hour is None:
+                of_hour = delays[hour] = [0] * DELAY_BUCKETS
+            # The first of DELAY_BOUNDS_MS that is not below it.
+            delay_ms = event.received_at_ms - at_ms
+            of_hour[0 if delay_ms <= 250 else min(((delay_ms - 1) // 250).bit_length(), DELAY_BUCKETS - 1)] += 1
+            student = learner.student
+            if offset <= replay_until and offset <= student.guard:
+                folded += 1  # or what it was in an earlier life, which has told it
+                scopes.delay_counted(hour)  # the delays are not the student's
+                continue
+            if (
+                number != learner.pane_number
+                or event.course_id != learner.place.course
+                or event.team_id != learner.place.team
+            ) and (refused := self._sit(learner, event, number, now_ms)):
+                dead.append(Rejected(record, *refused))
+                scopes.delay_counted(hour)  # its delay has been counted
+                add_one(marker.unplaced, hour, 1)
+                continue
+            kind, score = event.kind, event.score
+            counted, units = EVENT[kind][event.success], -1
+            if score is not None:
+                units = students.units(score)
+                counted += scored(units)
+            learner.counted += counted
+            if learner.changed is None:
+                learner.changed = [number]
+                changed.append(learner)
+            if event.task_id is not None:
+                complete_from_ms = now_ms - lateness_ms
+                students.count_task(student, learner.place, learner.day, event, event.task_id, units, complete_from_ms)
+            if kind in NOTED:
+                students.note(learner.place, kind, at_ms)
+                learner.leave()  # he may be seen again in this pane
+            folded += 1
+        marker.offset, marker.event_time_ms = at, now_ms
         marker.folded += folded
-        marker.duplicate += duplicate
+        marker.duplicate += len(again)
         marker.late += len(late)
         marker.dead += len(dead)
-        return Batch(folded, duplicate, late, dead, self._forgotten)
+        forgotten, ids.forgotten = ids.forgotten, 0
+        return Batch(folded, again, late, dead, forgotten)
 
-    def _read(self, record: Record) -> ActivityEvent | Rejected:
-        if record.value is None:
-            return Rejected(record, Reason.NO_VALUE, "the record has no value")
-        if record.key is None:
-            return Rejected(record, Reason.NO_KEY, "the record has no key; activity is keyed by student_id")
-        try:
-            event = events.decode(record.value)
-        except msgspec.ValidationError as error:
-            return Rejected(record, Reason.INVALID, str(error))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return Rejected(record, Reason.NOT_JSON, str(error))
-        if record.key != event.student_id.encode():
-            return Rejected(record, Reason.KEY_MISMATCH, "the record's key is not its student_id")
-        if (ahead_ms := event.occurred_at_ms - record.timestamp) > self._bounds.skew_ms:
-            return Rejected(record, Reason.FUTURE, f"occurred_at is {ahead_ms / 1000:.0f} s ahead of the record's time")
-        if event.occurred_at_ms < 0:
-            return Rejected(record, Reason.INVALID, "occurred_at lies before 1970")
-        return event
+    def _sit(self, learner: Learner, event: ReadEvent, number: int, now_ms: int) -> tuple[Reason, str] | None:
+        """Makes the student's place, pane, hour and day those of the event; or says why that cannot be."""
+        course, team, places = event.course_id, event.team_id, learner.student.places
+        place = next((place for place in places if place.course == course and place.team == team), None)
+        places_max, first_day = self._bounds.places_max, students.first_day(now_ms - self._bounds.lateness_ms)
+        # Of those that are no longer kept some are still here, others not; it must make no difference.
+        is_new = place is None or not place.is_kept(first_day)
+        if is_new and sum(other.is_kept(first_day) for other in places) >= places_max:
+            return Reason.TOO_MANY_SCOPES, f"the student is in {places_max} courses and teams already"
+        if place is None:
+            if team is not None and not events.is_team_id(team):
+                return Reason.INVALID, "team_id holds a slash"
+            place = Place(sys.intern(course), team and sys.intern(team))
+            learner.student.places = (*places, place)
+        learner.leave()
+        learner.place, learner.counters = place, self._scopes.counters_of(course, team)
+        number = students.same_number(number)
+        if number not in place.panes:
+            self._scopes.new_pane(learner, place, number)
+            self.new_panes += 1
+        if event.kind != SESSION_ENDED:
+            place.seen_pane = max(place.seen_pane, number)
+        pane = place.panes[number]
+        place.panes[number] = learner.pane = Counts(pane.events, pane.attempts, pane.failures)
+        learner.hour, learner.day = place.hour(number // HOUR_PANES), place.day(number // DAY_PANES)
+        learner.pane_number = number
+        if learner.changed is not None and number not in learner.changed:
+            learner.changed.append(number)
+        return None
 
-    def _apply(self, event: ActivityEvent, offset: int) -> _Verdict:
-        student = self._students.get(event.student_id)
-        if student is None:
-            student = self._students[event.student_id] = Student(self.marker.partition)
-        elif offset <= student.guard:
-            return _Verdict.FOLDED  # or what it was in an earlier life, which has published it
-        # Whatever the verdict: at the end of the batch his record drops what it is judged by.
-        student.guard = offset
-        self._changed_students.add(event.student_id)
-        complete_from_ms, keep_from_ms = self._kept_from_ms()
-        id_ = int.from_bytes(blake2b(event.event_id.encode(), digest_size=8).digest())
-        if students.knows(student, id_, complete_from_ms):
-            return _Verdict.DUPLICATE
-        scopes = students.scopes(event)
-        if not students.has_room(student, scopes, keep_from_ms // DAY_MS, self._bounds.scopes):
-            return _Verdict.NO_ROOM
-        self._forgotten += students.remember(student, id_, event.occurred_at_ms, complete_from_ms, self._bounds.ids)
-        for scope in scopes:
-            track = student.tracks.get(scope)
-            if track is None:
-                track = student.tracks[scope] = students.Track()
-            self._count(students.apply(track, scope, event))
-        return _Verdict.FOLDED
-
-    def _kept_from_ms(self) -> tuple[int, int]:
-        """The event time an accepted event may still have; and what is kept before it, so that its gap can be told."""
-        complete_from_ms = self.marker.event_time_ms - self._bounds.lateness_ms
-        return complete_from_ms, complete_from_ms - LONGEST_WINDOW_MS
-
-    def _count(self, change: Change) -> None:
-        """Carries a student's change into his scope's sums."""
-        sums = self._sums.setdefault(change.scope, Sums())
-        counts = sums.panes.setdefault(change.pane, PaneCounts())
-        counts.events += 1
-        counts.attempts += change.attempt
-        counts.failures += change.failure
-        if change.new:
-            windows.shift_gap(counts.gaps, windows.gap(change.pane, change.before), 1)
-            if change.behind is not None:  # his next active pane now has a nearer one before it
-                behind = sums.panes[change.behind].gaps
-                windows.shift_gap(behind, windows.gap(change.behind, change.before), -1)
-                windows.shift_gap(behind, windows.gap(change.behind, change.pane), 1)
-                sums.changed_panes.add(change.behind)
-        kinds = sums.days.setdefault(change.day, {})
-        kinds[change.kind] = kinds.get(change.kind, 0) + 1
-        sums.waiting += change.waiting
-        sums.changed_panes.add(change.pane)
-        sums.changed_days.add(change.day)
-        self._changed_scopes.add(change.scope)
+    @property
+    def adrift(self) -> int:
+        """Folded events that the windows told last lack: 0, or there is a fault in here."""
+        return sum(self._scopes.adrift.values())
 
     def partials(self) -> list[Partial]:
         """The scopes changed since the last call. The same again after a replay."""
-        complete_from = pane_of(self._complete_from_ms)
-        out = []
-        for scope in self._changed_scopes:
-            sums = self._sums[scope]
-            out.append(
-                partials.Partial(
-                    scope=scope,
-                    partition=self.marker.partition,
-                    offset=self.marker.offset,
-                    event_time_ms=self.marker.event_time_ms,
-                    panes={pane: sums.panes[pane] for pane in sums.changed_panes if pane >= complete_from},
-                    days={day: sums.days[day] for day in sums.changed_days if day * DAY_MS >= self._complete_day_ms()},
-                    help_open=sums.waiting,
-                )
-            )
-            sums.changed_panes = set()
-            sums.changed_days = set()
-        self._changed_scopes = set()
+        self._scopes.settle(self._changed)
+        return self._scopes.partials(self.marker, self._complete_from_ms)
+
+    def stand_anew(self, telling: int) -> list[Learner]:
+        """Of the students changed since all was last told those who have not been told of with this telling. They stay
+        changed."""
+        out = [learner for learner in self._changed if learner.told_with < telling]
+        self._scopes.stand_anew(out)
         return out
 
-    def _complete_day_ms(self) -> int:
-        # Days are dropped by the same bound, a whole day at a time.
-        return (self._complete_from_ms - LONGEST_WINDOW_MS) // DAY_MS * DAY_MS
+    @property
+    def is_changed(self) -> bool:
+        """Something has been folded since all was last told."""
+        return bool(self._changed)
 
-    def changes(self) -> dict[str, Student | None]:
+    def changed(self) -> list[tuple[Learner, list[int]]]:
+        """The students changed since the last call, with the panes in which they were."""
+        out = [(learner, learner.changed or []) for learner in self._changed]
+        for learner in self._changed:
+            learner.changed = None
+        self._unwritten.update(self._changed)
+        self._changed.clear()
+        self.new_panes = 0
+        return out
+
+    def changes(self, closed_ms: int = sys.maxsize) -> dict[str, Student | None]:
         """The students changed since the last call, what is done with dropped; None: nothing is left of him, and
-        nothing is missing from his stored record. To be written in that order, with the marker in between."""
-        complete_from_ms, keep_from_ms = self._kept_from_ms()
-        today = self.marker.event_time_ms // DAY_MS
-        if today != self._swept_day:  # once a day of event time also those who have been away
-            self._swept_day = today
-            self._changed_students.update(self._students)
-            _drop_old(self._sums, keep_from_ms)
+        nothing is missing from his stored record. To be written in that order, with the marker in between. Before it
+        all that has changed has been told. `closed_ms`: of windows that end later something is still to be told."""
+        marker = self.marker
+        complete_from_ms = min(marker.event_time_ms - self._bounds.lateness_ms, closed_ms)
+        day = complete_from_ms // DAY_MS
+        touched: Collection[Learner] = self._unwritten
+        looked_at = touched
+        swept = self._swept_day not in (None, day)
+        self._swept_day = day
+        if swept:  # once a day of event time also those who have been away
+            looked_at = list(self._learners.values())
+            first_hour = complete_from_ms // HOUR_MS
+            marker.delays = {hour: of for hour, of in marker.delays.items() if hour >= first_hour}
+            marker.unplaced = {hour: of for hour, of in marker.unplaced.items() if hour >= first_hour}
         out: dict[str, Student | None] = {}
-        for student_id in self._changed_students:
-            student = self._students[student_id]
+        for learner in looked_at:
+            student = learner.student
             # Else his record must first say what this batch made of him. And one from a life that had come further also
             # says from when on sums are complete, which is needed until this one is there too.
-            stored = student.guard <= self._written_offset and student.complete_from_ms <= complete_from_ms
-            students.prune(student, complete_from_ms, keep_from_ms)
-            if student.ids or student.tracks or not stored:
-                out[student_id] = student
+            stored = (
+                learner not in touched
+                and student.guard <= self._written_offset
+                and student.complete_from_ms <= complete_from_ms
+            )
+            # Also without an event: what is dropped now may have been what an event before this was judged by. One
+            # restored ahead of the partition stays ahead.
+            student.guard = max(student.guard, marker.offset)
+            number = len(student.places)
+            learner.leave()  # what it lies in may be dropped
+            students.settle(student, complete_from_ms)
+            if len(student.places) < number:
+                self._scopes.stand(learner)
+            if students.is_kept(student) or not stored:
+                out[learner.id] = student
             else:
-                del self._students[student_id]
-                out[student_id] = None
-        self._changed_students = set()
-        self._written_offset = self.marker.offset
+                del self._learners[learner.id.encode()]
+                out[learner.id] = None
+        self._unwritten.clear()
+        hour = complete_from_ms // HOUR_MS
+        if self._swept_hour not in (None, hour):  # a scope has hundreds of panes in it
+            self._scopes.drop(students.kept_from_ms(complete_from_ms))
+        self._swept_hour = hour
+        self._written_offset = marker.offset
         return out
 
-
-def _sum_up(track: students.Track, sums: Sums) -> None:
-    """Adds one student's track to his scope's sums."""
-    before = None
-    for pane in sorted(track.panes):
-        counted, attempts, failures = track.panes[pane]
-        one = PaneCounts(counted, attempts, failures, {windows.gap(pane, before): 1})
-        windows.add(sums.panes.setdefault(pane, PaneCounts()), one)
-        before = pane
-    for day, kinds in track.days.items():
-        total = sums.days.setdefault(day, {})
-        for kind, number in kinds.items():
-            total[kind] = total.get(kind, 0) + number
-    sums.waiting += track.waiting
-
-
-def _drop_old(sums: dict[str, Sums], keep_from_ms: int) -> None:
-    for scope in list(sums):
-        of = sums[scope]
-        of.panes = {pane: counts for pane, counts in of.panes.items() if pane >= pane_of(keep_from_ms)}
-        of.days = {day: kinds for day, kinds in of.days.items() if day >= keep_from_ms // DAY_MS}
-        if not of.panes and not of.days and not of.waiting:
-            del sums[scope]
+    def seen_ids(self) -> dict[str, SeenIds | None]:
+        """The event ids that came since the last call, and which records of them are needed no more. To be written
+        before the marker; those that are needed no more, after it."""
+        marker = self.marker
+        marker.generation, marker.generation_ends_ms = self._ids.generation, self._ids.ends_ms
+        out: dict[str, SeenIds | None] = {}
+        for generation, ids in self._ids.take().items():
+            for first in range(0, len(ids), IDS_BYTES):
+                key = f"{marker.partition}:{generation}:{marker.offset}:{first}"
+                part = ids[first : first + IDS_BYTES]
+                out[key] = SeenIds(marker.partition, generation, marker.offset, part)
+                self._id_records[key] = generation
+        for key in [key for key, generation in self._id_records.items() if not self._ids.knows(generation)]:
+            del self._id_records[key]
+            out[key] = None
+        return out

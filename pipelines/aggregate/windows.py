@@ -1,12 +1,18 @@
 """Pane arithmetic: a window is a run of panes, numbered by epoch seconds // PANE_S. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import Protocol
 
 from wire.partials import DISTINCT_PANES, PANE_S, PaneCounts
 
 PANE_MS = PANE_S * 1000
 MINUTE_PANES = 60 // PANE_S
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
+HOUR_PANES = HOUR_MS // PANE_MS
+DAY_PANES = DAY_MS // PANE_MS
+LONGEST_WINDOW_MS = DISTINCT_PANES * PANE_MS  # of those that slide
 
 
 def pane_of(time_ms: int) -> int:
@@ -39,24 +45,11 @@ def neighbours(panes: Iterable[int], pane: int) -> tuple[int | None, int | None]
     return before, behind
 
 
-def add(total: PaneCounts, counts: PaneCounts) -> None:
-    """Adds in place. Commutative and associative: any order of students and partitions gives the same sum."""
-    total.events += counts.events
-    total.attempts += counts.attempts
-    total.failures += counts.failures
-    for gap_, students in counts.gaps.items():
-        shift_gap(total.gaps, gap_, students)
+class Panes(Protocol):
+    def get(self, number: int, /) -> PaneCounts | None: ...
 
 
-def shift_gap(gaps: dict[int, int], gap_: int, students: int) -> None:
-    """Adds `students` (may be negative) at one gap; zeros are not kept, so equal sums are equal."""
-    if left := gaps.get(gap_, 0) + students:
-        gaps[gap_] = left
-    else:
-        gaps.pop(gap_, None)
-
-
-def total(panes: Mapping[int, PaneCounts], last: int, width: int) -> tuple[PaneCounts, int]:
+def total(panes: Panes, last: int, width: int) -> tuple[PaneCounts, int]:
     """Sums and distinct students of the window of `width` panes (at most DISTINCT_PANES) that ends with pane `last`.
 
     A student active in several panes of the window is counted at the first of them: the one whose gap to his pane
@@ -71,5 +64,8 @@ def total(panes: Mapping[int, PaneCounts], last: int, width: int) -> tuple[PaneC
         counts.events += here.events
         counts.attempts += here.attempts
         counts.failures += here.failures
-        distinct += sum(students for gap_, students in here.gaps.items() if pane - gap_ < first)
+        inside = pane - first
+        for gap_, students in here.gaps.items():
+            if gap_ > inside:
+                distinct += students
     return counts, distinct

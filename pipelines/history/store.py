@@ -1,16 +1,23 @@
 """What a history store is. tests/contracts/test_history_store.py holds every store to it."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
-import structlog
-
-from pipelines import telemetry
-from wire.metrics import HISTORY_STEP_MS, MetricPoint, ScopeUpdate
-
-log = structlog.get_logger(__name__)
+from wire.metrics import HISTORY_STEP_MS, Metric, MetricPoint, ScopeUpdate
 
 Row = tuple[str, MetricPoint]  # scope, point
+
+
+class Served(NamedTuple):
+    """What a store holds of a window. None: comes in another one of the same window, or is not known."""
+
+    scope: str
+    metric: str
+    label: str
+    start_ms: int
+    value: float | None = None
+    n: int | None = None
+    as_of_ms: int | None = None
 
 
 class StoreUnavailableError(Exception):
@@ -26,30 +33,29 @@ class HistoryStore(Protocol):
 
     async def write(self, rows: Sequence[Row]) -> None:
         """Idempotent by scope, metric, label and window start. `rows` names no window twice, and the rows of one window
-        are written in the order they were told. A row the store will never take is counted, logged and left out; the
-        others are written. Raises StoreUnavailableError, with any part of it written."""
+        are written in the order they were told. Raises StoreUnavailableError or StoreRefusedError, with any part of it
+        written."""
+
+    def read(
+        self, metrics: Collection[Metric], from_ms: int, to_ms: int, scopes: Collection[str] = ()
+    ) -> AsyncGenerator[Sequence[Served], None]:
+        """The windows of these metrics that lie within, of these scopes or of all; part by part, in no order. To be
+        closed. Raises StoreUnavailableError."""
 
     async def close(self) -> None: ...
 
 
-async def write_halving(store: str, rows: Sequence[Row], request: Callable[[Sequence[Row]], Awaitable[None]]) -> None:
-    """Writes with `request`, which raises StoreRefusedError; refused, it is halved until the refused rows are alone."""
-    try:
-        await request(rows)
-    except StoreRefusedError as error:
-        if len(rows) == 1:
-            telemetry.POINTS_REFUSED.labels(store).inc()
-            log.error("the store refuses a point", store=store, scope=rows[0][0], point=rows[0][1], error=str(error))
-            return
-        for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
-            await write_halving(store, half, request)
+def is_kept(point: MetricPoint) -> bool:
+    """In history are the windows that end on a whole minute. A rate of nothing is told live, where it must be seen to
+    end; here it would look like no errors."""
+    return point.end_ms % HISTORY_STEP_MS == 0 and bool(point.n or point.metric is not Metric.ERROR_RATE)
 
 
 def select(updates: Iterable[ScopeUpdate]) -> list[Row]:
-    """What history keeps of the updates: of each window that ends on a whole minute, the newest value."""
+    """What history keeps of the updates: of each window the newest value."""
     newest: dict[tuple[str, str, int], Row] = {}
     for update in updates:
         for point in update.points:
-            if point.end_ms % HISTORY_STEP_MS == 0:
+            if is_kept(point):
                 newest[update.scope, point.field, point.start_ms] = (update.scope, point)
     return list(newest.values())

@@ -1,6 +1,6 @@
 """The consumer group `live`, put together: `python -m pipelines.live.app`."""
 
-from redis.exceptions import RedisError
+from redis.exceptions import DataError, RedisError, ResponseError
 
 from pipelines import sink, stock
 from pipelines.live.writer import LiveWriter
@@ -11,8 +11,14 @@ from pipelines.worker import AnyWorker, run
 
 def create(settings: LiveSettings) -> AnyWorker:
     writer = LiveWriter(settings.redis_url)
-    store = Store("redis", writer.write, writer.close, (RedisError, OSError, TimeoutError))
+    store = Store("redis", writer.write, writer.close, (RedisError, OSError, TimeoutError), refuses)
     return (stock.sink if settings.transport == "stock" else sink.create)("live", settings, store)
+
+
+def refuses(error: Exception) -> bool:
+    """An update of its own, and not everything: a key of it holds something else, or it cannot be sent at all. What
+    else Redis says of a command (out of memory, read-only, busy) it would say of any."""
+    return isinstance(error, DataError) or (isinstance(error, ResponseError) and "WRONGTYPE" in str(error))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import msgspec
 import redis.asyncio as redis
 
 from wire import channels, metrics
-from wire.metrics import Metric, MetricPoint, ScopeUpdate
+from wire.metrics import DAY_S, Metric, MetricPoint, ScopeUpdate, State
 from wire.scopes import Scope
 
 TIMEOUT_S = 5.0
@@ -26,16 +26,11 @@ class LiveWriter:
     async def write(self, updates: Sequence[ScopeUpdate]) -> int:
         """Returns the points written. Raises redis.RedisError or OSError, with any part of the updates applied; each
         is applied whole or not at all, so the call is simply made again."""
-        seen: dict[str, dict[str, int]] = {}
         async with self._redis.pipeline(transaction=False) as pipeline:
             for update in updates:
                 keys, arguments = _call(update)
                 await self._script(keys=keys, args=arguments, client=pipeline)
-                happened = [point.as_of_ms for point in update.points if point.metric is Metric.EVENTS_BY_KIND]
-                if happened:  # not merely time passing
-                    scope = Scope.parse(update.scope)
-                    seen.setdefault(channels.seen(scope.kind), {})[scope.id] = max(happened)
-            for key, members in seen.items():
+            for key, members in _seen(updates).items():
                 pipeline.zadd(key, members, gt=True)
                 pipeline.zremrangebyrank(key, 0, -1 - channels.SEEN_MAX)
             await pipeline.execute()
@@ -43,6 +38,28 @@ class LiveWriter:
 
     async def close(self) -> None:
         await self._redis.aclose()
+
+
+def _seen(updates: Sequence[ScopeUpdate]) -> dict[str, dict[str, int]]:
+    """Key of `channels.seen` → scope id → event time by which something had happened in it.
+
+    A minute with an event in it says when, and is told again while it slides over that event; a day's count is told
+    when it has changed, but also when it becomes final, and of everybody after a restart. So both are asked for.
+    """
+    counted: set[str] = set()
+    latest_ms: dict[str, int] = {}
+    for update in updates:  # of one scope there may be several: an update is bounded
+        for point in update.points:
+            if point.metric is Metric.EVENTS_BY_KIND and point.state is not State.FINAL:
+                counted.add(update.scope)
+            elif point.metric is Metric.EVENTS_PER_MINUTE and point.value > 0:
+                happened_ms = min(point.end_ms, point.as_of_ms)
+                latest_ms[update.scope] = max(latest_ms.get(update.scope, happened_ms), happened_ms)
+    seen: dict[str, dict[str, int]] = {}
+    for name in counted & latest_ms.keys():
+        scope = Scope.parse(name)
+        seen.setdefault(channels.seen(scope.kind), {})[scope.id] = latest_ms[name]
+    return seen
 
 
 def _call(update: ScopeUpdate) -> tuple[list[str], list[Any]]:
@@ -61,7 +78,7 @@ def _call(update: ScopeUpdate) -> tuple[list[str], list[Any]]:
     newest: dict[tuple[int, str], MetricPoint] = {}
     for point in update.points:
         homes = [1]
-        if point.metric is Metric.EVENTS_BY_KIND:
+        if point.window_s == DAY_S:
             day = channels.day(scope, datetime.fromtimestamp(point.start_ms / 1000, UTC).date())
             if day not in keys:
                 keys.append(day)

@@ -1,0 +1,66 @@
+"""Records to events, or why not. Pure."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from pipelines.records import Record
+from wire import events
+from wire.dead_letters import Reason
+from wire.events import ReadEvent
+
+
+class Rejected(NamedTuple):
+    record: Record
+    reason: Reason
+    detail: str
+
+
+Read = tuple[Record, ReadEvent | Rejected]
+
+
+def read(records: Iterable[Record], skew_ms: int) -> list[Read]:
+    """What the records hold. `skew_ms`: a time further ahead of the record's own is a wrong clock."""
+    out: list[Read] = []
+    decode = events.read
+    for record in records:
+        value = record.value
+        # A control character in an id is written with a backslash in JSON, all but DEL.
+        if value is not None and b"\\" not in value and b"\x7f" not in value:
+            try:
+                event = decode(value)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass
+            else:
+                if 0 <= event.occurred_at_ms <= record.timestamp + skew_ms:
+                    out.append((record, event))
+                    continue
+        out.append((record, _read_strictly(record, skew_ms)))
+    return out
+
+
+def _read_strictly(record: Record, skew_ms: int) -> ReadEvent | Rejected:
+    if record.value is None:
+        return Rejected(record, Reason.NO_VALUE, "the record has no value")
+    if record.key is None:
+        return by_its_key(record)
+    try:
+        events.decode(record.value)
+        event = events.read(record.value)
+    except msgspec.ValidationError as error:
+        return Rejected(record, Reason.INVALID, str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Rejected(record, Reason.NOT_JSON, str(error))
+    if (ahead_ms := event.occurred_at_ms - record.timestamp) > skew_ms:
+        return Rejected(record, Reason.FUTURE, f"occurred_at is {ahead_ms / 1000:.0f} s ahead of the record's time")
+    if event.occurred_at_ms < 0:
+        return Rejected(record, Reason.INVALID, "occurred_at lies before 1970")
+    return event
+
+
+def by_its_key(record: Record) -> Rejected:
+    """Of a record whose key is not that of its event."""
+    if record.key is None:
+        return Rejected(record, Reason.NO_KEY, "the record has no key; activity is keyed by student_id")
+    return Rejected(record, Reason.KEY_MISMATCH, "the record's key is not its student_id")

@@ -1,0 +1,1 @@
+"""activity, once more: windows computed anew from the retained records, beside what history serves."""
