@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
 
 import redis.asyncio as redis
 import structlog
@@ -10,21 +11,40 @@ from fastapi import FastAPI
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from gateway import dashboard, health, page, probes, problems
+from gateway import dashboard, health, page, probes, problems, telemetry
+from gateway.accounts import endpoint as accounts
+from gateway.admin import audit_endpoint as audit
+from gateway.admin import endpoint as admin
+from gateway.admin import trace_endpoint as trace
 from gateway.database import SCHEMA, Database
 from gateway.history import endpoint as history
 from gateway.history.influx import InfluxReader
 from gateway.history.postgres import PostgresReader
 from gateway.history.store import HistoryReader
 from gateway.ingest import endpoint as ingest
+from gateway.ingest import sensors
+from gateway.ingest.admission import Admission
+from gateway.ingest.claims import Claims
 from gateway.ingest.publisher import Publisher
-from gateway.live import endpoint as live
+from gateway.ingest.spool import Spool
+from gateway.ingest.xapi import endpoint as xapi
+from gateway.live import stream
+from gateway.live.doors import Bound, Doors
+from gateway.live.endpoint import LiveSocket
 from gateway.live.feed import Feed
 from gateway.probes import Probe, Watch
 from gateway.roster import RosterCopy
 from gateway.security.access import DashboardAccess
-from gateway.security.keys import KeyRing
-from gateway.security.limits import Limits
+from gateway.security.gate import Gate
+from gateway.security.headers import SafeHeaders
+from gateway.security.keys import KeyRing, Role
+from gateway.security.limits import Limits, Rates
+from gateway.security.rate_headers import RateHeaders
+from gateway.security.recorder import Recorder
+from gateway.security.roles import KeyAccess
+from gateway.security.shared_windows import SharedWindows
+from gateway.security.signing import SigningKeys
+from gateway.security.tokens import AccessTokens
 from gateway.settings import GatewaySettings, listed
 
 log = structlog.get_logger(__name__)
@@ -46,8 +66,16 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     )
     roster = RosterCopy(database)
     keys = KeyRing(database)
-    publisher = Publisher(settings.kafka)
-    limits = Limits(settings.rate_limit_events, settings.rate_limit_reads, keys.knows)
+    claims = Claims(settings.kafka)
+    publisher = Publisher(
+        settings.kafka,
+        claims.note,
+        settings.under_way_max_mb * 2**20,
+        Spool(Path(settings.spool_folder), settings.spool_max_mb * 2**20) if settings.spool_folder else None,
+        spooled_is_accepted=settings.spool_accepts,
+    )
+    windows = SharedWindows(settings.redis_url, settings.rate_limit_wait_ms / 1_000)
+    limits = Limits(_rates(settings), keys.knows, windows)
     reader = _history_reader(settings, database)
     asked = (
         Probe("kafka", probes.kafka(settings.kafka)),
@@ -56,14 +84,19 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         Probe("history", reader.check),
     )
     feed = Feed(settings.redis_url)
+    recorder = Recorder(database)
+    tokens = None
+    if settings.dashboard_access == "accounts":
+        tokens = AccessTokens(SigningKeys(database, settings.secret_key.get_secret_value()))
     access = DashboardAccess(settings.dashboard_access, listed(settings.dashboard_hosts))
+    gate = Gate(access, KeyAccess(keys, limits, Role.ADMIN), tokens, roster, recorder)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(client.aclose)
             stack.push_async_callback(reader.close)
-            for part in (database, roster, publisher, feed, Watch(asked)):
+            for part in (database, windows, roster, recorder, claims, publisher, feed, Watch(asked)):
                 await part.start()
                 stack.push_async_callback(part.stop)
             log.info("the gateway serves", host=settings.gateway_host, port=settings.gateway_port)
@@ -76,15 +109,37 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         docs_url=None,  # the viewers of FastAPI load their code from elsewhere; /openapi.json is there
         redoc_url=None,
     )
-    app.state.limiter = limits.limiter  # where slowapi looks for it
     problems.install(app)
-    app.include_router(ingest.router(keys, roster, publisher, limits, settings.clock_skew_s))
-    app.include_router(dashboard.router(client, roster, access, limits))
-    app.include_router(history.router(reader, access, limits))
-    app.include_router(live.router(feed, access.refusal, viewers_max=settings.live_viewers_max))
-    app.include_router(health.router(asked, client, access, limits))
+    admission = Admission(keys, limits, roster, publisher, settings.clock_skew_s)
+    app.include_router(ingest.router(admission, limits))
+    app.include_router(xapi.router(admission, limits))
+    app.include_router(sensors.router(admission, limits))
+    app.include_router(dashboard.router(client, roster, gate, limits))
+    app.include_router(history.router(reader, gate, limits))
+    bound = Bound(settings.live_viewers_max, settings.live_viewers_per_address, settings.live_viewers_per_user)
+    doors = Doors(bound)
+    app.include_router(stream.router(feed, doors, gate, limits))
+    app.add_middleware(SafeHeaders)
+    app.add_middleware(LiveSocket, feed=feed, gate=gate, doors=doors, spend=limits.spend_handshake)
+    app.add_middleware(RateHeaders)
+    app.include_router(health.router(asked, client, gate, limits))
+    app.include_router(telemetry.router(gate, limits))
+    app.include_router(accounts.router(database, tokens, gate, recorder, limits))
+    app.include_router(admin.router(settings.kafka, gate, recorder, limits, settings.clock_skew_s))
+    app.include_router(audit.router(settings.kafka, gate, limits))
+    app.include_router(trace.router(settings.kafka, gate, limits))
     page.serve(app)
     return app
+
+
+def _rates(settings: GatewaySettings) -> Rates:
+    return Rates(
+        events=settings.rate_limit_events,
+        events_per_address=settings.rate_limit_events_per_address,
+        reads=settings.rate_limit_reads,
+        reads_per_user=settings.rate_limit_reads_per_user,
+        handshakes=settings.rate_limit_handshakes,
+    )
 
 
 def _history_reader(settings: GatewaySettings, database: Database) -> HistoryReader:

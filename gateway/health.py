@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from gateway import workers
 from gateway.probes import DEADLINE_S, Finding, Probe
-from gateway.security.access import DashboardAccess
+from gateway.security.gate import Gate
 from gateway.security.limits import Limits
 from wire.workers import Heartbeat
 
@@ -48,11 +48,11 @@ class Ready(BaseModel):
 def router(
     probes: Sequence[Probe],
     client: "redis.Redis",
-    access: DashboardAccess,
+    gate: Gate,
     limits: Limits,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> APIRouter:
-    """`access` and `limits` are for /api/v1/health, which tells more than a stranger should know."""
+    """`gate` and `limits` are for /api/v1/health, which tells more than a stranger should know."""
     routes = APIRouter(tags=["health"])
 
     async def ask(names: frozenset[str]) -> dict[str, Finding]:
@@ -73,7 +73,7 @@ def router(
         response.status_code = 503 if reasons else 200
         return Ready(status="not ready" if reasons else "ready", reasons=reasons)
 
-    @routes.get("/api/v1/health", dependencies=[Depends(access)], responses={503: {"model": Health}})
+    @routes.get("/api/v1/health", dependencies=[Depends(gate)], responses={503: {"model": Health}})
     @limits.reads
     async def health(request: Request, response: Response) -> Health:  # noqa: ARG001 -- the limit's
         """Each server is really asked, within 1.5 s, and every worker is listed. 503 while unhealthy."""
@@ -82,6 +82,8 @@ def router(
         reasons = _away(found)
         if found["redis"].up:
             reasons += [f"{app}: no worker is ready" for app in workers.idle_pipelines(beats)]
+        if limits.away is not None:
+            reasons.append(f"rate limits: each gateway counts for itself, as Redis is away: {limits.away}")
         unhealthy = any(not found[name].up for name in NEEDED)
         response.status_code = 503 if unhealthy else 200
         return Health(

@@ -2,13 +2,12 @@
 
 import json
 import math
-import time
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from slowapi.errors import RateLimitExceeded
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -32,20 +31,27 @@ def away(detail: str, **extensions: Any) -> ProblemError:
     return ProblemError(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)}, **extensions)
 
 
-def limited(rate: str, reset_at_s: float) -> ProblemError:
-    """429: more than `rate` was asked; the count begins anew at `reset_at_s`, in seconds since 1970."""
-    after_s = max(1, math.ceil(reset_at_s - time.time()))
+def limited(rate: str, wait_ms: int) -> ProblemError:
+    """429: more than `rate` was asked; after `wait_ms` there may be room for the same again."""
+    after_s = max(1, math.ceil(wait_ms / 1_000))
     return ProblemError(429, f"more than {rate}; go on in {after_s} s", headers={"Retry-After": str(after_s)})
 
 
-def install(app: FastAPI) -> None:
-    """Answers errors of every route as problems: raised ones, those of FastAPI itself, and the unexpected.
+def unknown(detail: str) -> ProblemError:
+    """401: it is not known who asks."""
+    return ProblemError(401, detail, headers={"WWW-Authenticate": "Bearer"})
 
-    `app.state.limiter` is to be the slowapi Limiter, as slowapi itself has it (`security/limits.py`).
-    """
+
+def invalid(found: Sequence[Mapping[str, Any]]) -> ProblemError:
+    """400, with `errors`, from what pydantic found wrong. What was given is not told back: it may be a password."""
+    errors = [{"field": ".".join(map(str, wrong["loc"])), "reason": wrong["msg"]} for wrong in found]
+    return ProblemError(400, "; ".join(f"{wrong['field']}: {wrong['reason']}" for wrong in errors), errors=errors)
+
+
+def install(app: FastAPI) -> None:
+    """Answers errors of every route as problems: raised ones, those of FastAPI itself, and the unexpected."""
     app.exception_handler(HTTPException)(_raised)
     app.exception_handler(RequestValidationError)(_invalid)
-    app.exception_handler(RateLimitExceeded)(_limited)
     app.exception_handler(DatabaseAwayError)(_database_away)
     app.exception_handler(Exception)(_unexpected)
 
@@ -86,15 +92,9 @@ async def _raised(request: Request, error: HTTPException) -> Response:
     return answer(error.status_code, detail, error.headers, **getattr(error, "extensions", {}))
 
 
-async def _invalid(_: Request, error: RequestValidationError) -> Response:
-    errors = [{"field": ".".join(map(str, wrong["loc"][1:])), "reason": wrong["msg"]} for wrong in error.errors()]
-    return answer(400, "; ".join(f"{wrong['field']}: {wrong['reason']}" for wrong in errors), errors=errors)
-
-
-async def _limited(request: Request, error: RateLimitExceeded) -> Response:
-    item, names = request.state.view_rate_limit
-    reset_at_s, _ = request.app.state.limiter.limiter.get_window_stats(item, *names)
-    return await _raised(request, limited(error.detail, reset_at_s))
+async def _invalid(request: Request, error: RequestValidationError) -> Response:
+    # Their places begin with which part of the request it is.
+    return await _raised(request, invalid([{**wrong, "loc": wrong["loc"][1:]} for wrong in error.errors()]))
 
 
 async def _database_away(request: Request, error: DatabaseAwayError) -> Response:

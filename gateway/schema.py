@@ -4,6 +4,7 @@ They go forward only: the way back is a backup, because a step back would have t
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -30,12 +31,13 @@ class SchemaError(Exception):
 _Work = Callable[[Connection], str | None]
 
 
-async def migrate(url: str) -> str | None:
-    """Brings the tables to SCHEMA; returns the version they were at. Two at once: the second waits, then finds nothing.
+async def migrate(url: str, to: str = SCHEMA) -> str | None:
+    """Brings the tables to that version; returns the one they were at. Two at once: the second waits, and finds nothing
+    to do.
 
     One transaction: killed half way, nothing has changed. Raises DatabaseAwayError, SchemaError.
     """
-    return await _on(url, _upgrade)
+    return await _on(url, partial(_upgrade, to))
 
 
 async def current(url: str) -> str | None:
@@ -61,14 +63,14 @@ async def _on(url: str, work: _Work) -> str | None:
         await engine.dispose()
 
 
-def _upgrade(connection: Connection) -> str | None:
+def _upgrade(to: str, connection: Connection) -> str | None:
     connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
     connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
     before = _version(connection)
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))  # its values are interpolated
     config.attributes["connection"] = connection
-    command.upgrade(config, SCHEMA)
+    command.upgrade(config, to)
     return before
 
 

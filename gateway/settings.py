@@ -2,10 +2,10 @@
 
 import re
 from ipaddress import ip_address, ip_network
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from limits import parse_many
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -16,7 +16,8 @@ def _postgres_url(url: SecretStr) -> SecretStr:
 
 
 def _rate(text: str) -> str:
-    parse_many(text)  # raises ValueError
+    if any(rate.amount < 1 for rate in parse_many(text)):  # which raises ValueError
+        raise ValueError("expected at least 1")
     return text
 
 
@@ -38,6 +39,7 @@ def _hosts(text: str) -> str:
     return text
 
 
+SECRET_MIN = 32
 _NAME = re.compile(r"[A-Za-z0-9._-]+")  # an IPv4 address too
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -56,6 +58,7 @@ class GatewaySettings(BaseSettings):
 
     gateway_host: str = Field("127.0.0.1", description="address the gateway listens on")
     gateway_port: Port = Field(8000, description="serves the door, the dashboard, live updates and health")
+    gateway_processes: int = Field(1, ge=1, le=64, description="processes that share the port")
     kafka: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port, separated by commas")
     redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey: heartbeats and live values")
     postgres_url: PostgresUrl = Field(
@@ -66,8 +69,12 @@ class GatewaySettings(BaseSettings):
     influx_token: SecretStr = Field(SecretStr(""), description="InfluxDB token with read access to the bucket")
     influx_org: str = Field("classpulse", description="InfluxDB organisation")
     influx_bucket: str = Field("classpulse", description="InfluxDB bucket")
-    dashboard_access: Literal["local", "open"] = Field(
-        "local", description="who may see the dashboard and its data: viewers on this machine only, or anybody"
+    dashboard_access: Literal["local", "open", "accounts"] = Field(
+        "local",
+        description="who may see the dashboard and its data: viewers on this machine only, anybody, or who logs in",
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""), description="secret from which the keys that sign access tokens are derived"
     )
     dashboard_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
         "localhost,127.0.0.1,::1", description="names by which browsers may call the dashboard; `*`: any"
@@ -76,8 +83,49 @@ class GatewaySettings(BaseSettings):
         "127.0.0.1", description="addresses and networks of proxies that are believed when they say who the client is"
     )
     clock_skew_s: int = Field(300, ge=0, description="an event further ahead of the gateway's clock is rejected")
-    rate_limit_events: Rate = Field("6000/minute", description="requests of one API key to the door")
+    under_way_max_mb: int = Field(
+        32, ge=1, description="events on their way to Kafka at once, in MB; more get 503 until it has caught up"
+    )
+    spool_folder: str = Field(
+        "", description="folder of this gateway's own for events that Kafka does not take; empty: they get 503"
+    )
+    spool_max_mb: int = Field(256, ge=1, description="what the spool may hold, in MB; more get 503")
+    spool_accepts: bool = Field(
+        False,
+        description="whether an event on the disk counts as accepted; else its producer gets 503 with `retry`",
+    )
+    rate_limit_events: Rate = Field("600000/minute", description="events of one API key that has no rate of its own")
+    rate_limit_events_per_address: Rate = Field(
+        "3000000/minute", description="events of one address, whatever its keys"
+    )
     rate_limit_reads: Rate = Field("1200/minute", description="requests of one address to the dashboard's API")
-    live_viewers_max: int = Field(2_000, ge=1, description="WebSocket connections at once; more are refused")
+    rate_limit_reads_per_user: Rate = Field("600/minute", description="of one user, where it is known who asks")
+    rate_limit_handshakes: Rate = Field("12000/minute", description="WebSockets begun by one address")
+    rate_limit_wait_ms: int = Field(
+        100, ge=1, le=5_000, description="an answer of Redis takes no longer, or each gateway counts rates for itself"
+    )
+    live_viewers_max: int = Field(2_000, ge=1, description="viewers of live values at once; more are refused")
+    live_viewers_per_address: int = Field(
+        1_000, ge=1, description="of them from one address, which may be a whole school's; more are refused"
+    )
+    live_viewers_per_user: int = Field(
+        50, ge=1, description="of them of one user, where it is known who watches; more are refused"
+    )
     log_format: Literal["console", "json"] = Field("console", description="how log lines are written")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
+
+    @model_validator(mode="after")
+    def _one_spools(self) -> Self:
+        if self.spool_folder and self.gateway_processes > 1:
+            raise ValueError(
+                "CLASSPULSE_SPOOL_FOLDER is one process's own, and CLASSPULSE_GATEWAY_PROCESSES is above 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if self.dashboard_access == "accounts" and len(self.secret_key.get_secret_value()) < SECRET_MIN:
+            raise ValueError(
+                f"CLASSPULSE_DASHBOARD_ACCESS=accounts needs a CLASSPULSE_SECRET_KEY of {SECRET_MIN} characters or more"
+            )
+        return self

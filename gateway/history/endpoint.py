@@ -1,7 +1,7 @@
 """GET /api/v1/history/{scope}: what one metric of one scope was."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -12,16 +12,25 @@ from pydantic import AwareDatetime, BaseModel, Field
 from gateway import problems
 from gateway.history.store import HistoryAwayError, HistoryReader
 from gateway.problems import ProblemError
-from gateway.security.access import DashboardAccess
+from gateway.security.gate import Gate
 from gateway.security.limits import Limits
+from gateway.security.principal import Principal
 from wire.events import Id, Kind
-from wire.metrics import WINDOW_S, Metric, MetricPoint
+from wire.metrics import WINDOW_S, Metric, MetricPoint, State
+from wire.partials import SCORE_BINS
 from wire.scopes import Scope, ScopeKind
 
-SPAN_MAX = timedelta(days=31)  # of minutes: 44,640 points, 5.6 MB, about a second of the store's CPU and ours
+SPAN_MAX = timedelta(days=31)  # of minutes: 44,640 points, 8.2 MB, about a second of the store's CPU and ours
 SPAN_DEFAULT = timedelta(minutes=60)
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = datetime(2262, 1, 1, tzinfo=UTC)  # InfluxDB counts nanoseconds in 64 bits, which end that year
+
+# Which labels a metric has; no other metric has one.
+LABELS: Mapping[Metric, tuple[str, ...]] = {
+    Metric.EVENTS_BY_KIND: tuple(Kind),
+    Metric.SCORE_HISTOGRAM: tuple(f"{number / SCORE_BINS:.1f}" for number in range(SCORE_BINS)),
+    Metric.TASK_PROGRESS: ("q1", "median", "q3"),
+}
 
 _TIME_EXAMPLE = "2026-01-15T00:30:00Z"
 
@@ -34,6 +43,10 @@ class HistoryPoint(BaseModel):
     value: Annotated[float, Field(examples=[42.0])]
     n: Annotated[int, Field(examples=[42])]
     as_of: datetime
+    state: Annotated[State, Field(description="how much it may still change")]
+    watermark: Annotated[
+        datetime | None, Field(description="no event before it was expected any more; null: none was known")
+    ]
 
 
 class History(BaseModel):
@@ -48,31 +61,33 @@ class History(BaseModel):
 
 def router(
     reader: HistoryReader,
-    access: DashboardAccess,
+    gate: Gate,
     limits: Limits,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> APIRouter:
     """`reader` is closed by whoever made it."""
-    routes = APIRouter(tags=["history"], dependencies=[Depends(access)])
+    routes = APIRouter(tags=["history"])
 
     @routes.get(
         "/api/v1/history/{scope:path}",
         response_model=History,
         # Without a default FastAPI would describe its own 422, which is 400 here.
-        responses=problems.documented(400, 403, 429, 503) | {"default": problems.documented(500)[500]},
+        responses=problems.documented(400, 401, 403, 429, 503) | {"default": problems.documented(500)[500]},
     )
     @limits.reads
     async def history(
-        request: Request,  # noqa: ARG001 -- the limit's
+        request: Request,
+        who: Annotated[Principal, Depends(gate)],
         scope: Annotated[str, Path(examples=["course:py101"])],
         metric: Annotated[str, Query(examples=["events_per_minute"])],
-        label: Annotated[str, Query(description="of events_by_kind: the kind", examples=["code_run"])] = "",
+        label: Annotated[str, Query(description=f"of {', '.join(LABELS)}: which one", examples=["code_run"])] = "",
         from_: Annotated[AwareDatetime | None, Query(alias="from", examples=[_TIME_EXAMPLE])] = None,
         to: Annotated[AwareDatetime | None, Query(examples=[_TIME_EXAMPLE])] = None,
     ) -> Response:
         """Windows that start in [`from`, `to`): the last 60 minutes where not told otherwise, or the last window of a
         metric whose windows are longer; 31 days at most."""
         wanted = _scope(scope)
+        gate.check(request, who, wanted, "history")
         named = _metric(metric, label)
         start_ms, end_ms = _span(from_, to or clock(), timedelta(seconds=WINDOW_S[named]))
         try:
@@ -101,6 +116,8 @@ def _written(scope: Scope, metric: Metric, label: str, store: str, points: Seque
                     "value": point.value,
                     "n": point.n,
                     "as_of": _utc(point.as_of_ms),
+                    "state": point.state,
+                    "watermark": _utc(point.watermark_ms) if point.watermark_ms else None,
                 }
                 for point in points
             ],
@@ -123,11 +140,11 @@ def _metric(metric: str, label: str) -> Metric:
         named = Metric(metric)
     except ValueError:
         raise _bad("metric", f"{metric!r} is none: expected {', '.join(Metric)}") from None
-    if named is not Metric.EVENTS_BY_KIND:
-        if label:
-            raise _bad("label", f"{metric} has none")
-    elif label not in set(Kind):
-        raise _bad("label", f"{label!r} is no kind: expected {', '.join(Kind)}")
+    labels = LABELS.get(named, ())
+    if label and not labels:
+        raise _bad("label", f"{metric} has none")
+    if labels and label not in labels:
+        raise _bad("label", f"{label!r} is none of {metric}: expected {', '.join(labels)}")
     return named
 
 

@@ -12,7 +12,7 @@ from influxdb_client.client.exceptions import InfluxDBError
 from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
 
 from gateway.history.store import TIMEOUT_S, HistoryAwayError
-from wire.metrics import Metric, MetricPoint
+from wire.metrics import Metric, MetricPoint, State
 
 # Every value is a parameter, sent beside the query as parsed literals: no id can end a string and go on as Flux.
 # The first filter is done by the storage engine; `label` is not always there, and is looked at in what that leaves.
@@ -22,11 +22,13 @@ from(bucket: bucket)
   |> filter(fn: (r) => r._measurement == metric and r.scope == scope)
   |> filter(fn: (r) => (if exists r.label then r.label else "") == label)
   |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
-  |> keep(columns: ["_time", "value", "n", "as_of_ms", "window_s"])
+  |> keep(columns: ["_time", "value", "n", "as_of_ms", "window_s", "state", "watermark_ms"])
   |> group()
   |> sort(columns: ["_time"])
 """
 _CHECK = 'from(bucket: bucket) |> range(start: -1m) |> limit(n: 1) |> keep(columns: ["_time"])'
+# Fields become visible one by one: a point that lacks one of these is just being written.
+_WHOLE = ("value", "n", "as_of_ms", "window_s")
 _PLAIN_CSV = Dialect(header=True, annotations=[])
 
 
@@ -81,8 +83,12 @@ def _points(text: str, metric: Metric, label: str) -> list[MetricPoint]:
             value=float(row["value"]),
             n=int(row["n"]),
             as_of_ms=int(row["as_of_ms"]),
+            # Without these it was written before there were any.
+            state=State(row.get("state") or State.PROVISIONAL),
+            watermark_ms=int(row.get("watermark_ms") or 0),
         )
         for row in _rows(text)
+        if all(map(row.get, _WHOLE))
     ]
 
 

@@ -3,10 +3,10 @@
 from gateway.database import Database, DatabaseAwayError
 from gateway.history.store import TIMEOUT_S, HistoryAwayError
 from wire import history
-from wire.metrics import Metric, MetricPoint
+from wire.metrics import Metric, MetricPoint, State
 
 _READ = f"""
-SELECT window_s, start_ms, value, n, as_of_ms FROM {history.TABLE}
+SELECT window_s, start_ms, value, n, as_of_ms, state, watermark_ms FROM {history.TABLE}
 WHERE scope = $1 AND metric = $2 AND label = $3 AND start_ms >= $4 AND start_ms < $5
 ORDER BY start_ms
 """  # noqa: S608 -- the table's name is a constant of ours
@@ -25,7 +25,7 @@ class PostgresReader:
             rows = await self._database.fetch(_READ, scope, metric.value, label, start_ms, end_ms, timeout_s=TIMEOUT_S)
         except DatabaseAwayError as error:
             raise HistoryAwayError(str(error)) from error
-        return [MetricPoint(metric=metric, label=label, **row) for row in rows]
+        return [MetricPoint(metric=metric, label=label, **(dict(row) | {"state": State(row["state"])})) for row in rows]
 
     async def check(self) -> str:
         try:

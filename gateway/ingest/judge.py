@@ -6,7 +6,7 @@ Two steps of decoding: the body into its events, then each event by itself, so t
 import json
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn
@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.ingest import elements
-from wire.events import DurationS, Id, Kind, Score, TeamId
+from wire.events import DurationS, Id, Kind, Score, TeamId, Verb
 
 EVENTS_MAX = 500
 EVENT_MAX_BYTES = 32 * 1024  # ten times what all fields of ours can hold; unknown fields count too
@@ -25,7 +25,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
 
-class Posted(msgspec.Struct, frozen=True, kw_only=True):
+def ms_of(moment: datetime) -> int:
+    """Epoch milliseconds."""
+    return (moment - _EPOCH) // _MS
+
+
+class Posted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event as a producer sends it. Fields it does not know are ignored; null is the same as absent."""
 
     event_id: uuid.UUID | None = None
@@ -38,13 +43,14 @@ class Posted(msgspec.Struct, frozen=True, kw_only=True):
     score: Score | None = None
     success: bool | None = None
     duration_s: DurationS | None = None
+    verb: Verb | None = None
 
     @property
     def occurred_at_ms(self) -> int:
-        return (self.occurred_at - _EPOCH) // _MS
+        return ms_of(self.occurred_at)
 
 
-class Rejection(msgspec.Struct, frozen=True):
+class Rejection(msgspec.Struct, frozen=True, gc=False):
     event_id: str | None  # where it could be read
     field: str | None  # None: the event as a whole
     reason: str
@@ -54,12 +60,38 @@ class BodyError(Exception):
     """Nothing of the body can be used; the message says why and, where it can be told, at which byte."""
 
 
-def judge(body: bytes, now: datetime, skew_s: int) -> list[Posted | Rejection]:
-    """A verdict for each event, in order; one more than `skew_s` ahead of `now` is bad. Raises BodyError."""
-    return [_judge(event, now, skew_s) for event in _events(body)]
+class Judged(msgspec.Struct, frozen=True):
+    verdicts: list[Posted | Rejection]  # of each event, in order
+    sent_at: datetime | None = None  # by the producer's clock, where the body is an envelope that says so
 
 
+def judge(body: bytes) -> Judged:
+    """Of one event, a list of them, or `{"sent_at": …, "events": […]}`. Raises BodyError."""
+    events, sent_at = _events(body)
+    return Judged([_judge(event) for event in events], sent_at)
+
+
+def judge_lines(body: bytes) -> Judged:
+    """Of NDJSON: each line is an event, and a line that is no JSON is rejected by itself. Raises BodyError."""
+    lines = [line for line in body.split(b"\n") if line.strip()]
+    if not lines:
+        raise BodyError("the body is empty: expected an event on each line")
+    _count(lines)
+    return Judged([_judge_line(line) for line in lines])
+
+
+def sent_at(text: str) -> datetime:
+    """Raises BodyError."""
+    try:
+        return msgspec.convert(text, _Moment)
+    except msgspec.ValidationError:
+        raise BodyError(f"sent_at: {_EXPECTED_TIME}") from None
+
+
+_Moment = Annotated[datetime, Meta(tz=True)]
+_EXPECTED_TIME = "expected an RFC 3339 time with its offset, like 2026-01-15T09:30:00+09:00"
 _body_decoder = msgspec.json.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
+_list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _event_decoder = msgspec.json.Decoder(Posted)
 _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _uuid_decoder = msgspec.json.Decoder(uuid.UUID)
@@ -67,15 +99,15 @@ _uuid_decoder = msgspec.json.Decoder(uuid.UUID)
 _Bytes = bytes | msgspec.Raw
 
 
-def _events(body: bytes) -> Sequence[_Bytes]:
+def _events(body: bytes) -> tuple[Sequence[_Bytes], datetime | None]:
     if not body.strip():
         raise BodyError("the body is empty: expected an event or a list of events")
     with suppress(RecursionError):
         return _decoded(body)
-    return _beside_deep_ones(body)
+    return _beside_deep_ones(body), None
 
 
-def _decoded(body: bytes) -> Sequence[_Bytes]:
+def _decoded(body: bytes) -> tuple[Sequence[_Bytes], datetime | None]:
     """Raises BodyError, RecursionError."""
     try:
         found = _body_decoder.decode(body)
@@ -83,9 +115,24 @@ def _decoded(body: bytes) -> Sequence[_Bytes]:
         raise BodyError(f"{error}: expected an event or a list of events") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _events_of_bad_text(body, str(error))
-    events = found if isinstance(found, list) else [body.strip()]  # its own size counts, not the blanks around it
+    sent = None
+    if isinstance(found, list):
+        events: Sequence[_Bytes] = found
+    elif _is_envelope(found):
+        try:
+            events = _list_decoder.decode(found["events"])
+            said = msgspec.json.decode(found["sent_at"], type=str | None) if "sent_at" in found else None
+            sent = sent_at(said) if said is not None else None
+        except msgspec.ValidationError as error:
+            raise BodyError(f"events or sent_at: {error}") from None
+    else:
+        events = [body.strip()]  # its own size counts, not the blanks around it
     _count(events)
-    return events
+    return events, sent
+
+
+def _is_envelope(found: Mapping[str, Any]) -> bool:
+    return "events" in found and "student_id" not in found
 
 
 def _beside_deep_ones(body: bytes) -> Sequence[_Bytes]:
@@ -101,7 +148,7 @@ def _beside_deep_ones(body: bytes) -> Sequence[_Bytes]:
                 blanked[element.start : element.end] = b"0".ljust(len(text))
         if len(found) == 1 and deep.get(0, b"").startswith(b"["):
             raise ValueError("there is no event in it")
-        events = list(_decoded(bytes(blanked)))
+        events = list(_decoded(bytes(blanked))[0])
     except ValueError as error:
         raise BodyError(f"nested too deep, and {error}") from None
     except RecursionError:
@@ -111,7 +158,7 @@ def _beside_deep_ones(body: bytes) -> Sequence[_Bytes]:
     return events
 
 
-def _events_of_bad_text(body: bytes, complaint: str) -> Sequence[bytes]:
+def _events_of_bad_text(body: bytes, complaint: str) -> tuple[Sequence[bytes], datetime | None]:
     """msgspec gives up on a whole body where one string of it holds half a surrogate pair or bytes that are not UTF-8.
 
     The standard library does not. So the events are told apart by it, with the bad text still in them, for the
@@ -119,12 +166,25 @@ def _events_of_bad_text(body: bytes, complaint: str) -> Sequence[bytes]:
     RecursionError.
     """
     try:
-        found = json.loads(body.decode("utf-8", "surrogateescape"), parse_constant=_no_number)
+        found = _leniently(body)
+        sent = None
+        if isinstance(found, dict) and _is_envelope(found) and isinstance(found["events"], list):
+            sent = sent_at(str(found["sent_at"])) if found.get("sent_at") is not None else None
+            found = found["events"]
         events = found if isinstance(found, list) else [found]
         _count(events)
-        return [json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass") for event in events]
+        return [_with_bad_text(event) for event in events], sent
     except ValueError:
         raise BodyError(complaint) from None
+
+
+def _leniently(text: _Bytes) -> Any:
+    """Raises ValueError, RecursionError."""
+    return json.loads(bytes(text).decode("utf-8", "surrogateescape"), parse_constant=_no_number)
+
+
+def _with_bad_text(event: Any) -> bytes:
+    return json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def _no_number(name: str) -> NoReturn:
@@ -138,26 +198,32 @@ def _count(events: Sequence[Any]) -> None:
         raise BodyError(f"{len(events)} events: at most {EVENTS_MAX} at once")
 
 
-def _judge(event: _Bytes, now: datetime, skew_s: int) -> Posted | Rejection:
+def _judge(event: _Bytes) -> Posted | Rejection:
     if (size := memoryview(event).nbytes) > EVENT_MAX_BYTES:
         return Rejection(None, None, f"{size} bytes: an event is at most {EVENT_MAX_BYTES}")
     try:
-        posted = _event_decoder.decode(event)
+        return _event_decoder.decode(event)
     except msgspec.ValidationError as error:
         return Rejection(_event_id(event), *_told(str(error)))
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return Rejection(_event_id(event), _unreadable_field(event), "not text: half a surrogate pair, or not UTF-8")
+        return Rejection(_event_id(event), _unreadable_field(event), _NO_TEXT)
     except RecursionError:
         return Rejection(None, None, "nested too deep")
-    if posted.occurred_at_ms <= 0:
-        reason = "is not after 1970-01-01T00:00:00Z"
-    elif (posted.occurred_at - now).total_seconds() > skew_s:
-        reason = f"is more than {skew_s} s ahead of the door's clock"
-    else:
-        return posted
-    return Rejection(str(posted.event_id) if posted.event_id else None, "occurred_at", reason)
 
 
+def _judge_line(line: bytes) -> Posted | Rejection:
+    verdict = _judge(line)
+    if isinstance(verdict, Rejection) and verdict.reason == _NO_TEXT:
+        try:
+            return _judge(_with_bad_text(_leniently(line)))
+        except ValueError as error:
+            return Rejection(None, None, f"not JSON: {error}")
+        except RecursionError:
+            return Rejection(None, None, "nested too deep")
+    return verdict
+
+
+_NO_TEXT = "not text: half a surrogate pair, or not UTF-8"
 _AT_FIELD = re.compile(r"(.*) - at `\$\.(\w+)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
@@ -176,7 +242,7 @@ def _told(complaint: str) -> tuple[str | None, str]:
     elif reason.startswith("Invalid enum value"):
         reason = f"expected one of {', '.join(Kind)}"
     elif "datetime" in reason:
-        reason = "expected an RFC 3339 time with its offset, like 2026-01-15T09:30:00+09:00"
+        reason = _EXPECTED_TIME
     return field, reason
 
 

@@ -1,24 +1,22 @@
-"""Who watches what, and which frames each is owed. Pure: no I/O, no clock, no tasks.
+"""Who watches what, and which frames each is given. No I/O but through the viewers' outlets, no clock, no tasks.
 
-A viewer has no queue. He has a position in each of his scopes, and what he is owed is made from the scope when he can
-take it: the frames as they were published while he keeps up, one folded frame with the newest value of each key once he
-does not. So a slow viewer costs no more memory than a fast one, and those who are equally far behind share one frame.
-
-    scope   … 41 42 43 44 45          A at 44 is owed 45 as published
-                 ▲     ▲              B at 41 is owed one frame: what changed after 41, offset 45, skipped 3
-                 B     A
+Viewers who keep up are in a group with those who watch the same: what is fresh is joined once for the group, and
+written to each as it is. Nothing is kept for them. One whose outlet is full falls behind: he gets a position in each of
+his scopes, and once there is room again what he is owed is made from the scope (`scope.View.owed`): what was published
+while he is near, one folded frame with the newest of each value once he is not. So a slow viewer costs a few numbers,
+and those who are equally far behind share one frame. When he has all there is he is back in his group.
 """
 
-from collections import deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 
-from wire import frames
-from wire.frames import Snapshot, Stale, Update
+from gateway.live.position import Metrics, Place, Position
+from gateway.live.scope import LiveScope, View
+from gateway.live.viewer import Group, Outlet, Viewer
+from wire.frames import Update
 from wire.metrics import MetricPoint
 
-RECENT = 32  # updates given as published: at ten a second, who is more than 3 s behind wants the newest, not each
-HELD_MAX = 1_000  # updates that may arrive while a scope is read, which takes milliseconds; past it, it is read again
+PIECE_BYTES = 16_384  # written to somebody who was behind before it is asked whether there is room for more
 
 
 class FanOut:
@@ -26,9 +24,15 @@ class FanOut:
     not follow on what is known: `hold` before a read is asked for, `snapshot` with its answer. Whatever was received
     before a read was asked for is in its answer, so only what arrives during the read is held."""
 
-    def __init__(self) -> None:
-        self._scopes: dict[str, _Scope] = {}
+    def __init__(self, changed: Callable[[], None]) -> None:
+        """`changed` is called whenever there may be something to `flush`."""
+        self.changed = changed
+        self._scopes: dict[str, LiveScope] = {}
+        self._groups: dict[frozenset[View], Group] = {}
+        self._groups_of: defaultdict[View, dict[Group, None]] = defaultdict(dict)
         self._viewers: set[Viewer] = set()
+        self._behind: dict[Viewer, None] = {}
+        self._dirty: dict[View, None] = {}
 
     @property
     def viewers(self) -> int:
@@ -38,24 +42,82 @@ class FanOut:
     def scopes(self) -> set[str]:
         return set(self._scopes)
 
-    def join(self, scopes: Sequence[str], wake: Callable[[], None], stale_since_ms: int | None = None) -> "Viewer":
-        """`wake` is called whenever the viewer may have something to take. `stale_since_ms`: the source is away."""
-        watched = []
-        for name in dict.fromkeys(scopes):
-            scope = self._scopes.get(name)
-            if scope is None:
-                scope = self._scopes[name] = _Scope(name, stale_since_ms)
-            watched.append(scope)
-        viewer = Viewer(watched, wake)
+    # --- viewers ---
+
+    def join(self, outlet: Outlet, now_s: float) -> Viewer:
+        viewer = Viewer(outlet, now_s)
         self._viewers.add(viewer)
         return viewer
 
-    def leave(self, viewer: "Viewer") -> None:
+    def leave(self, viewer: Viewer) -> None:
         """A scope is forgotten with its last viewer."""
+        for name in list(viewer.views):
+            self.unsubscribe(viewer, name)
+        self._step_out(viewer)
+        self._behind.pop(viewer, None)
         self._viewers.discard(viewer)
-        for scope in viewer.leave():
-            if not scope.viewers and self._scopes.get(scope.name) is scope:
-                del self._scopes[scope.name]
+
+    def subscribe(
+        self,
+        viewer: Viewer,
+        name: str,
+        now_s: float,
+        *,
+        metrics: Metrics = None,
+        place: Place | None = None,
+        stale_since_ms: int | None = None,
+    ) -> bool:
+        """Whether the scope is new here. `stale_since_ms`: the source is away."""
+        self.unsubscribe(viewer, name)
+        new = name not in self._scopes
+        if new:
+            self._scopes[name] = LiveScope(name, stale_since_ms, self._mark)
+        scope = self._scopes[name]
+        view = scope.views.get(metrics)
+        if view is None:
+            view = scope.views[metrics] = View(scope, metrics)
+        view.viewers += 1
+        self._step_out(viewer)
+        viewer.views[name] = view
+        viewer.positions[view] = Position(0, 0, stale=False, resume=place)
+        viewer.read_s = now_s
+        return new
+
+    def unsubscribe(self, viewer: Viewer, name: str) -> None:
+        if (view := viewer.views.get(name)) is None:
+            return
+        self._step_out(viewer)
+        del viewer.views[name]
+        position = viewer.positions.pop(view)
+        scope = view.scope
+        scope.waiting.pop(position, None)
+        view.viewers -= 1
+        if not view.viewers:
+            del scope.views[view.metrics]
+            self._dirty.pop(view, None)
+        if not scope.views:
+            del self._scopes[name]
+
+    def acknowledge(self, viewer: Viewer, name: str, offset: int) -> None:
+        """He has shown this, and so read all that was written before it."""
+        if (view := viewer.views.get(name)) is not None:
+            viewer.read_s = max(viewer.read_s, view.told_s(offset))
+
+    def late(self, before_s: float, pending_max: int) -> list[Viewer]:
+        """Who has not read what was told before then, or has too much lying before him."""
+        told_s = {
+            view: max((at_s for at_s, _ in view.marks if at_s <= before_s), default=0.0)
+            for scope in self._scopes.values()
+            for view in scope.views.values()
+        }
+        return [
+            viewer
+            for viewer in self._viewers
+            if viewer.outlet.pending > pending_max
+            or any(told_s[view] > viewer.read_s for view in viewer.views.values())
+        ]
+
+    # --- the source ---
 
     def hold(self, name: str) -> None:
         """A read of the scope is about to be asked for."""
@@ -67,154 +129,104 @@ class FanOut:
         scope = self._scopes.get(name)
         return scope is None or scope.snapshot(epoch, offset, points)
 
-    def update(self, name: str, update: Update, text: str) -> bool:
-        """An update as it was published, `text` being its frame. False: it does not follow on what is known."""
+    def update(self, name: str, update: Update, payload: bytes) -> bool:
+        """An update, and how it was published. False: it does not follow on what is known."""
         scope = self._scopes.get(name)
-        return scope is None or scope.update(update, text)
+        return scope is None or scope.update(update, payload)
 
     def lost(self, since_ms: int) -> None:
         """The source is away. What is known stays, as of `since_ms`, until each scope's next snapshot."""
         for scope in self._scopes.values():
             scope.lost(since_ms)
 
+    @property
+    def missing(self) -> bool:
+        """Whether somebody waits for what he missed."""
+        return any(scope.waiting for scope in self._scopes.values())
 
-class Viewer:
-    """One connection. Taking is giving: a frame taken must be sent, in order, or the viewer must leave."""
+    def missing_after(self) -> dict[str, int]:
+        """Scope → offset after which its stream is to be read now, for those who wait for what they missed."""
+        return {scope.name: scope.missing_after() for scope in self._scopes.values() if scope.waiting}
 
-    def __init__(self, scopes: "Sequence[_Scope]", wake: Callable[[], None]) -> None:
-        self._wake = wake
-        self._positions = {scope: _Position() for scope in scopes}
-        self._owed = dict.fromkeys(scopes)  # in the order in which they changed, so that each has its turn
-        for scope in scopes:
-            scope.viewers.add(self)
-        wake()
+    def missed(self, name: str, epoch: str, entries: Sequence[tuple[Update, bytes]]) -> bool:
+        """That read's answer. False: the scope must be read again."""
+        scope = self._scopes.get(name)
+        return scope is None or scope.missed(epoch, entries)
 
-    def owe(self, scope: "_Scope") -> None:
-        self._owed[scope] = None
-        self._wake()
+    # --- giving ---
 
-    def take(self) -> list[str]:
-        """The frames owed of one scope; empty where nothing is owed at all."""
-        while self._owed:
-            scope = next(iter(self._owed))
-            del self._owed[scope]
-            if texts := scope.owed(self._positions[scope]):
-                return texts
-        return []
+    def flush(self, now_s: float) -> None:
+        """Gives everybody what there is, as far as there is room."""
+        dirty, self._dirty = self._dirty, {}
+        groups = {group: None for view in dirty for group in self._groups_of.get(view, ())}
+        fallen = []
+        for group in groups:
+            data = b"".join([view.fresh for view in group.views])
+            for viewer in group.viewers:
+                if viewer.outlet.full:
+                    fallen.append(viewer)
+                else:
+                    viewer.outlet.write(data)
+        for viewer in fallen:
+            self._step_out(viewer)
+        for view in dirty:
+            view.told(now_s)
+        for viewer in list(self._behind):
+            self._catch_up(viewer, now_s)
 
-    def leave(self) -> "list[_Scope]":
-        self._owed.clear()
-        for scope in self._positions:
-            scope.viewers.discard(self)
-        return list(self._positions)
+    def _catch_up(self, viewer: Viewer, now_s: float) -> None:
+        while not viewer.outlet.full:
+            if not (data := _take(viewer)):
+                if not any(position.waits for position in viewer.positions.values()):
+                    self._step_in(viewer, now_s)
+                return
+            viewer.outlet.write(data)
 
+    def _step_in(self, viewer: Viewer, now_s: float) -> None:
+        views = frozenset(viewer.positions)
+        group = self._groups.get(views)
+        if group is None:
+            group = self._groups[views] = Group(views)
+            for view in views:
+                self._groups_of[view][group] = None
+                view.kept_up = True
+        group.viewers.add(viewer)
+        for view in views:
+            view.told(now_s)
+        viewer.group, viewer.positions = group, {}
+        del self._behind[viewer]
 
-class _Position:
-    """How far a viewer is in one scope."""
+    def _step_out(self, viewer: Viewer) -> None:
+        """He gets positions of his own."""
+        self._behind[viewer] = None
+        self.changed()
+        if (group := viewer.group) is None:
+            return
+        viewer.group, viewer.positions = None, {view: view.position() for view in viewer.views.values()}
+        group.viewers.discard(viewer)
+        if not group.viewers:
+            del self._groups[group.views]
+            for view in group.views:
+                groups = self._groups_of[view]
+                del groups[group]
+                if not groups:
+                    del self._groups_of[view]
+                    view.kept_up = False
 
-    __slots__ = ("generation", "offset", "told_stale")
-
-    def __init__(self) -> None:
-        self.generation = 0
-        self.offset = 0
-        self.told_stale = False
-
-
-class _Scope:
-    """One scope as far as this process knows it. Its frames are encoded when first owed, once for all."""
-
-    def __init__(self, name: str, stale_since_ms: int | None) -> None:
-        self.name = name
-        self.viewers: set[Viewer] = set()
-        self.held: list[tuple[Update, str]] | None = []  # until the next read's answer; None: updates are applied
-        self._stale = None if stale_since_ms is None else _stale_frame(name, stale_since_ms)
-        self._generation = 0  # snapshots taken over; a viewer of an earlier one is owed this one. 0: nothing is known
-        self._epoch = ""
-        self._offset = 0
-        self._values: dict[str, MetricPoint] = {}
-        self._changed: dict[str, int] = {}  # field → offset of its last change
-        self._recent: deque[str] = deque(maxlen=RECENT)  # frames of the last offsets, without a gap
-        self._made: dict[
-            int | None, str
-        ] = {}  # frames of this state: a snapshot under None, folded by where they begin
-
-    def snapshot(self, epoch: str, offset: int, points: Iterable[MetricPoint]) -> bool:
-        held, self.held = self.held or [], None
-        self._generation += 1
-        self._stale = None
-        self._epoch, self._offset = epoch, offset
-        self._values = {point.field: point for point in points}
-        self._changed = dict.fromkeys(self._values, offset)
-        self._recent.clear()
-        self._made.clear()
-        self._tell()
-        return all(self._apply(update, text) for update, text in held)
-
-    def update(self, update: Update, text: str) -> bool:
-        if self.held is None:
-            return self._apply(update, text)
-        if len(self.held) == HELD_MAX:
-            return False
-        self.held.append((update, text))
-        return True
-
-    def lost(self, since_ms: int) -> None:
-        self.held = []
-        if self._stale is None:
-            self._stale = _stale_frame(self.name, since_ms)
-            self._tell()
-
-    def owed(self, position: _Position) -> list[str]:
-        """What brings the position up to now; moves it there."""
-        texts: list[str] = []
-        if position.generation != self._generation:
-            position.generation = self._generation
-            position.told_stale = False
-            texts.append(self._snapshot_frame())
-        elif (behind := self._offset - position.offset) > len(self._recent):
-            texts.append(self._folded_frame(position.offset))
-        elif behind:
-            texts.extend(islice(self._recent, len(self._recent) - behind, None))
-        position.offset = self._offset
-        if self._stale is not None and not position.told_stale:
-            position.told_stale = True
-            texts.append(self._stale)
-        return texts
-
-    def _apply(self, update: Update, text: str) -> bool:
-        if update.epoch == self._epoch and update.offset <= self._offset:
-            return True  # the snapshot has it
-        # A scope without an epoch has never had a value: the first update of whichever epoch begins it.
-        if update.offset != self._offset + 1 or self._epoch not in ("", update.epoch):
-            return False
-        self._epoch, self._offset = update.epoch, update.offset
-        for point in update.values:
-            self._values[point.field] = point
-            self._changed[point.field] = update.offset
-        self._recent.append(text)
-        self._made.clear()
-        self._tell()
-        return True
-
-    def _tell(self) -> None:
-        for viewer in self.viewers:
-            viewer.owe(self)
-
-    def _snapshot_frame(self) -> str:
-        if None not in self._made:
-            values = list(self._values.values())
-            frame = Snapshot(scope=self.name, epoch=self._epoch, offset=self._offset, values=values)
-            self._made[None] = frames.encode(frame).decode()
-        return self._made[None]
-
-    def _folded_frame(self, after: int) -> str:
-        if after not in self._made:
-            values = [point for field, point in self._values.items() if self._changed[field] > after]
-            skipped = self._offset - after - 1
-            frame = Update(scope=self.name, epoch=self._epoch, offset=self._offset, values=values, skipped=skipped)
-            self._made[after] = frames.encode(frame).decode()
-        return self._made[after]
+    def _mark(self, view: View) -> None:
+        self._dirty[view] = None
+        self.changed()
 
 
-def _stale_frame(scope: str, since_ms: int) -> str:
-    return frames.encode(Stale(scope=scope, since_ms=since_ms)).decode()
+def _take(viewer: Viewer) -> bytes:
+    """Some of what he is owed, of each scope in turn; nothing where nothing is owed."""
+    taken: list[bytes] = []
+    size = 0
+    for view, position in list(viewer.positions.items()):
+        if frames := view.owed(position):
+            taken += frames
+            size += sum(map(len, frames))
+            viewer.positions[view] = viewer.positions.pop(view)
+        if size >= PIECE_BYTES:
+            break
+    return b"".join(taken)

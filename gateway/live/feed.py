@@ -8,22 +8,24 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NoReturn
 
-import msgspec
 import redis.asyncio as redis
 import structlog
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from gateway.live.fanout import FanOut, Viewer
+from gateway import telemetry
+from gateway.live.delivery import BOUNDS, Bounds, Delivery
+from gateway.live.latency import Latency
+from gateway.live.position import Metrics, Place
+from gateway.live.reader import Reader
 from gateway.live.subscription import Subscription
-from wire import channels, frames, metrics
+from gateway.live.viewer import Outlet, Viewer
+from wire import channels, frames
 from wire.frames import Update
-from wire.metrics import MetricPoint
 
 log = structlog.get_logger(__name__)
 
@@ -36,19 +38,23 @@ TIMEOUT_S = 1.0
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0  # a viewer sees stale values for no longer than this after Redis is back
 
-READ_AT_ONCE = 100  # scopes read in one transaction: Redis is busy with it for about a millisecond
+READ_AT_ONCE = 100  # scopes: Redis is busy with it for about a millisecond
 
 _ALWAYS = channels.live("")  # nobody's channel: holds the subscription, and so the heartbeat, while nobody watches
 
 
 class Feed:
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, bounds: Bounds = BOUNDS) -> None:
         """Opens nothing."""
-        timeouts = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
+        # No socket_timeout: redis-py keeps it by asyncio.wait_for, which before Python 3.12 swallows the cancelling of
+        # what has just ended, and then `stop` would wait for ever.
+        timeouts = {"socket_timeout": None, "socket_connect_timeout": TIMEOUT_S}
         self._links = redis.ConnectionPool.from_url(redis_url, **timeouts, retry=Retry(NoBackoff(), 0))
         # A read is tried twice: its connection may be older than Redis's restart.
-        self._reader = redis.from_url(redis_url, **timeouts, retry=Retry(NoBackoff(), 1))
-        self._fanout = FanOut()
+        self._reader = Reader(redis.from_url(redis_url, **timeouts, retry=Retry(NoBackoff(), 1)))
+        self._delivery = Delivery(bounds, self._flushed)
+        self._fanout = self._delivery.fanout
+        self._latency = Latency()
         self._joined: set[str] = set()  # scopes to subscribe
         self._changed = asyncio.Event()
         self._due: dict[str, None] = {}  # scopes to read, in order
@@ -57,39 +63,65 @@ class Feed:
         self._heard = 0.0  # the loop's time
         self._heard_ms = 0
         self._away_since_ms: int | None = None
-        self._task: asyncio.Task[NoReturn] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopped = False
 
     async def start(self) -> None:
         """Does not wait for Redis."""
         self._hear()
-        self._task = asyncio.create_task(self._run(), name="live feed")
+        self._tasks = [
+            asyncio.create_task(self._run(), name="live feed"),
+            asyncio.create_task(self._delivery.run(), name="live delivery"),
+        ]
 
     async def stop(self) -> None:
         """Viewers who are still there get nothing more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        self._stopped = True
+        for task in self._tasks:
+            task.cancel()
+            await asyncio.wait([task])
         await self._reader.aclose()
 
     @property
     def viewers(self) -> int:
         return self._fanout.viewers
 
-    def join(self, scopes: Sequence[str], wake: Callable[[], None]) -> Viewer:
-        """From now on `wake` is called when there is something to `take`. Whoever joins must `leave`."""
-        new = set(scopes) - self._fanout.scopes
-        viewer = self._fanout.join(scopes, wake, self._away_since_ms)
-        if new:
-            self._joined |= new
-            self._changed.set()
-        return viewer
+    def join(self, outlet: Outlet) -> Viewer:
+        """Whoever joins must `leave`."""
+        return self._fanout.join(outlet, asyncio.get_running_loop().time())
 
     def leave(self, viewer: Viewer) -> None:
         self._fanout.leave(viewer)
         self._changed.set()
 
-    async def _run(self) -> NoReturn:
-        while True:
+    def subscribe(self, viewer: Viewer, scope: str, metrics: Metrics, place: Place | None) -> None:
+        """From now on the viewer is given this scope: what he missed since `place` where that is still known, else a
+        snapshot; then what changes."""
+        now_s, away_ms = asyncio.get_running_loop().time(), self._away_since_ms
+        if self._fanout.subscribe(viewer, scope, now_s, metrics=metrics, place=place, stale_since_ms=away_ms):
+            self._joined.add(scope)
+            self._changed.set()
+
+    def unsubscribe(self, viewer: Viewer, scope: str) -> None:
+        self._fanout.unsubscribe(viewer, scope)
+        self._changed.set()
+
+    def acknowledge(self, viewer: Viewer, scope: str, offset: int) -> None:
+        """The viewer has shown this, and what was written before it."""
+        self._fanout.acknowledge(viewer, scope, offset)
+
+    def drained(self) -> None:
+        """Some outlet that was full has room again."""
+        self._fanout.changed()
+
+    def _flushed(self) -> None:
+        if delays_ms := self._latency.written(int(time.time() * 1000)):
+            telemetry.observe("gateway", delays_ms)
+        if self._fanout.missing:
+            self._reads.set()
+
+    async def _run(self) -> None:
+        while not self._stopped:  # a task group whose task fails in the moment of a cancellation swallows that
             try:
                 await self._session()
             except* (RedisError, OSError) as errors:
@@ -102,7 +134,7 @@ class Feed:
 
     async def _session(self) -> None:
         """One connection's life. Returns only by raising."""
-        async with Subscription(self._links) as link:
+        async with Subscription(self._links, TIMEOUT_S) as link:
             self._hear()
             await link.subscribe(_ALWAYS)
             self._due.clear()
@@ -159,7 +191,8 @@ class Feed:
             frame = frames.decode(data)
             if not isinstance(frame, Update) or frame.scope != scope:
                 raise ValueError("it is no update of this scope")
-            followed = self._fanout.update(scope, frame, data.decode())
+            followed = self._fanout.update(scope, frame, data)
+            self._latency.take(frame, self._heard_ms)
         except ValueError as error:  # msgspec's errors are such
             log.warning("a published update cannot be read; its scope is read instead", scope=scope, error=str(error))
             followed = False
@@ -172,26 +205,28 @@ class Feed:
         self._reads.set()
 
     async def _read(self) -> NoReturn:
-        """Reads the scopes that are due, each in a transaction, so that offset and values are of one moment."""
+        """Reads the scopes that are due, then what those missed who came back."""
         while True:
             await self._reads.wait()
             self._reads.clear()
             self._due = dict.fromkeys(scope for scope in self._due if scope in self._fanout.scopes)
             while scopes := list(islice(self._due, READ_AT_ONCE)):
-                async with self._reader.pipeline(transaction=True) as pipeline:
-                    for scope in scopes:
-                        del self._due[scope]
-                        self._fanout.hold(scope)
-                        pipeline.hmget(channels.head(scope), "epoch", "offset")
-                        pipeline.hgetall(channels.now(scope))
-                    answers = await pipeline.execute()
+                for scope in scopes:
+                    del self._due[scope]
+                    self._fanout.hold(scope)
+                async with asyncio.timeout(TIMEOUT_S):
+                    answers = await self._reader.whole(scopes)
                 self._is_back()
-                for scope, (epoch, offset), now in zip(scopes, answers[::2], answers[1::2], strict=True):
+                for scope, (epoch, offset, points) in zip(scopes, answers, strict=True):
                     if scope in self._due:  # needed again since: the next answer will do
                         continue
-                    points = _points(scope, now)
-                    if not self._fanout.snapshot(scope, (epoch or b"").decode(), int(offset or 0), points):
+                    if not self._fanout.snapshot(scope, epoch, offset, points):
                         self._need(scope)
+            for scope, after in self._fanout.missing_after().items():
+                async with asyncio.timeout(TIMEOUT_S):
+                    missed = await self._reader.missed(scope, after)
+                if not self._fanout.missed(scope, *missed):
+                    self._need(scope)
 
     def _lost(self, reasons: str) -> None:
         if self._away_since_ms is None:  # once an outage
@@ -204,17 +239,6 @@ class Feed:
         if self._away_since_ms is not None:
             self._away_since_ms = None
             log.info("Redis is back; live values are fresh")
-
-
-def _points(scope: str, now: dict[bytes, bytes]) -> list[MetricPoint]:
-    """What can be read of a scope's values: one that cannot does not hide the others."""
-    points = []
-    for field, data in now.items():
-        try:
-            points.append(metrics.decode_point(data))
-        except msgspec.DecodeError as error:
-            log.warning("a value in Redis cannot be read", scope=scope, field=field.decode(), error=str(error))
-    return points
 
 
 _BEFORE, _AFTER = channels.live("\0").split("\0")

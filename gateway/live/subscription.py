@@ -4,6 +4,7 @@ redis-py's own PubSub reconnects unseen, in whichever task notices first. What i
 without a word, and two tasks that notice at once leave a socket open.
 """
 
+import asyncio
 import math
 from typing import NamedTuple
 
@@ -21,13 +22,15 @@ class Subscription:
     """`async with` connects and closes. One task may read while another sends. Everything raises redis.RedisError or
     OSError where the connection is gone."""
 
-    def __init__(self, pool: "redis.ConnectionPool") -> None:
-        """`pool` only says how to connect."""
+    def __init__(self, pool: "redis.ConnectionPool", timeout_s: float) -> None:
+        """`pool` only says how to connect; `timeout_s`: for connecting, and for each command to be taken."""
         self._connection: redis.Connection = pool.make_connection()  # type: ignore[no-untyped-call]
+        self._timeout_s = timeout_s
 
     async def __aenter__(self) -> "Subscription":
         try:
-            await self._connection.connect()  # type: ignore[no-untyped-call]
+            async with asyncio.timeout(self._timeout_s):
+                await self._connection.connect()  # type: ignore[no-untyped-call]
         except BaseException:  # cancelled half way, it would leave the socket open
             await self.__aexit__()
             raise
@@ -62,4 +65,5 @@ class Subscription:
     async def _send(self, *command: str) -> None:
         if not self._connection.is_connected:  # it would connect anew
             raise RedisConnectionError("the connection is gone")
-        await self._connection.send_command(*command, check_health=False)
+        async with asyncio.timeout(self._timeout_s):
+            await self._connection.send_command(*command, check_health=False)

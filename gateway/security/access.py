@@ -1,12 +1,13 @@
-"""Who may see the dashboard and what it shows. There are no log-ins yet: it is this machine's people, or everybody."""
+"""From where, and by which page, the dashboard may be asked. Who asks: `gate`."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
-from fastapi import HTTPException
 from starlette.requests import HTTPConnection
+
+from gateway.security.limits import address
 
 ANY = "*"
 
@@ -14,12 +15,12 @@ ANY = "*"
 class DashboardAccess:
     """`local`: the client's address is this machine's.
 
-    In either mode we must be called by a name of ours, because a stranger's page, in the browser of somebody who may
+    In every mode we must be called by a name of ours, because a stranger's page, in the browser of somebody who may
     look, can give itself a name that leads here (DNS rebinding). And what a page asks for, and browsers say so by an
     `Origin`, must be asked by our own page: a WebSocket is not held back by the browser's same-origin policy.
     """
 
-    def __init__(self, mode: Literal["local", "open"], hosts: Iterable[str]) -> None:
+    def __init__(self, mode: Literal["local", "open", "accounts"], hosts: Iterable[str]) -> None:
         """`hosts`: our names, without ports; ANY: whatever we are called."""
         self._mode = mode
         self._hosts = frozenset(host.lower() for host in hosts)
@@ -27,7 +28,7 @@ class DashboardAccess:
     def refusal(self, connection: HTTPConnection) -> str | None:
         """Why this request or WebSocket gets nothing; None where it may."""
         host = connection.headers.get("host", "")
-        if self._mode == "local" and not _is_loopback(connection.client.host if connection.client else ""):
+        if self._mode == "local" and not _is_loopback(address(connection)):
             return "the dashboard is open to this machine only (CLASSPULSE_DASHBOARD_ACCESS=local)"
         if ANY not in self._hosts and _name(host) not in self._hosts:
             return f"the dashboard is not called {host!r} (CLASSPULSE_DASHBOARD_HOSTS has its names)"
@@ -35,11 +36,6 @@ class DashboardAccess:
         if origin is not None and _authority(origin) != host.lower():
             return f"a page of {origin!r} may not ask {host!r}"
         return None
-
-    async def __call__(self, connection: HTTPConnection) -> None:
-        """As a dependency of a route. Raises HTTPException 403."""
-        if (reason := self.refusal(connection)) is not None:
-            raise HTTPException(403, reason)
 
 
 def _is_loopback(address: str) -> bool:

@@ -1,4 +1,4 @@
-"""API keys of event producers: made, checked, revoked. PostgreSQL holds a digest, never the key.
+"""API keys of event producers and of admins: made, checked, revoked. PostgreSQL holds a digest, never the key.
 
 The digest is a plain SHA-256, not argon2: slow hashes protect what people choose and others can guess. A key is 256
 random bits, so there is nothing to guess, and a door that takes thousands of requests a second cannot spend 50 ms of
@@ -13,11 +13,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 import asyncpg
 import structlog
 
 from gateway.database import Database, DatabaseAwayError
+from gateway.security import audit_log
+from gateway.security.audit_log import Entry
 from wire.events import ID_MAX
 
 log = structlog.get_logger(__name__)
@@ -35,51 +38,97 @@ ANSWER_TIMEOUT_S = 1.5  # the door answers within 5 s, and Kafka is to have 3 of
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{ID_MAX - 1}}}")
 
 
+# As the table has it too: what lies there can be read without a thought.
+_RATE = re.compile(r"[1-9][0-9]{0,9}/(second|minute|hour|day)(;[1-9][0-9]{0,9}/(second|minute|hour|day))*")
+
+
 class KeyNameError(ValueError):
     """The name cannot be given; the message says why."""
+
+
+class KeyRateError(ValueError):
+    """The rate cannot be read; the message says why."""
+
+
+class Role(StrEnum):
+    """A key has one, so that what sends events all day, from many machines, can do nothing else."""
+
+    PRODUCER = "producer"  # sends events
+    ADMIN = "admin"  # looks after what became of them
 
 
 @dataclass(frozen=True)
 class ApiKey:
     name: str
     prefix: str
+    role: Role
     courses: frozenset[str] | None  # None: all
     created_at: datetime
     revoked_at: datetime | None
+    rate: str | None = None  # of its events, where it is not everybody's
 
     def may_send(self, course_id: str) -> bool:
         return self.courses is None or course_id in self.courses
 
 
-async def create(database: Database, name: str, courses: Sequence[str] = (), *, replace: bool = False) -> str:
-    """The new key; nobody can show it again. No `courses`: all of them. `replace` revokes the one of that name.
+def check_rate(rate: str) -> None:
+    """Raises KeyRateError."""
+    if not _RATE.fullmatch(rate):
+        raise KeyRateError(
+            f"{rate!r} is no rate: expected a number per second, minute, hour or day, like 6000/minute; or several, "
+            "separated by ';'"
+        )
 
-    Raises KeyNameError, DatabaseAwayError.
+
+async def create(
+    database: Database,
+    name: str,
+    courses: Sequence[str] = (),
+    *,
+    role: Role = Role.PRODUCER,
+    rate: str | None = None,
+    replace: bool = False,
+    by: str = "classpulse",
+) -> str:
+    """The new key; nobody can show it again. No `courses`: all of them. No `rate`: the gateway's. `replace` revokes the
+    one of that name.
+
+    Raises KeyNameError, KeyRateError, DatabaseAwayError.
     """
     if not _NAME.fullmatch(name):
         raise KeyNameError(
             f"{name!r} is no name for a key: 1 to {ID_MAX} of letters, digits, '.', '_', '-', first a letter or digit"
         )
+    if rate is not None:
+        check_rate(rate)
     key = MARK + secrets.token_urlsafe(KEY_BYTES)
     try:
         async with database.transaction() as connection:
             if replace:
                 await connection.execute(_REVOKE, name)
             await connection.execute(
-                "INSERT INTO api_keys (name, digest, prefix, courses) VALUES ($1, $2, $3, $4)",
+                "INSERT INTO api_keys (name, digest, prefix, role, courses, rate) VALUES ($1, $2, $3, $4, $5, $6)",
                 name,
                 _digest(key),
                 key[:PREFIX_CHARS],
+                role.value,
                 sorted(set(courses)) or None,
+                rate,
             )
+            told = " ".join([role, *sorted(set(courses))])
+            await audit_log.append(connection, [Entry(by, "key.create", f"key:{name}", detail=told)])
     except asyncpg.UniqueViolationError:
         raise KeyNameError(f"there is a key named {name!r} already: revoke it, or choose another name") from None
     return key
 
 
-async def revoke(database: Database, name: str) -> bool:
+async def revoke(database: Database, name: str, by: str = "classpulse") -> bool:
     """Whether there was a live key of that name. Raises DatabaseAwayError."""
-    return bool(await database.fetch(f"{_REVOKE} RETURNING 1", name))
+    async with database.transaction() as connection:
+        found = bool(await connection.fetch(f"{_REVOKE} RETURNING 1", name))
+        if found:
+            await audit_log.append(connection, [Entry(by, "key.revoke", f"key:{name}")])
+    return found
 
 
 async def listed(database: Database) -> list[ApiKey]:
@@ -93,10 +142,9 @@ async def find(database: Database, key: str) -> ApiKey | None:
     return _api_key(rows[0]) if rows else None
 
 
-_LIST = "SELECT name, prefix, courses, created_at, revoked_at FROM api_keys ORDER BY id"
-_FIND = """
-SELECT name, prefix, courses, created_at, revoked_at FROM api_keys WHERE digest = $1 AND revoked_at IS NULL
-"""
+_SELECT = "SELECT name, prefix, role, courses, created_at, revoked_at, rate FROM api_keys"
+_LIST = f"{_SELECT} ORDER BY id"
+_FIND = f"{_SELECT} WHERE digest = $1 AND revoked_at IS NULL"
 _REVOKE = "UPDATE api_keys SET revoked_at = now() WHERE name = $1 AND revoked_at IS NULL"
 
 
@@ -106,7 +154,8 @@ def _digest(key: str) -> bytes:
 
 def _api_key(row: asyncpg.Record) -> ApiKey:
     courses = None if row["courses"] is None else frozenset(row["courses"])
-    return ApiKey(row["name"], row["prefix"], courses, row["created_at"], row["revoked_at"])
+    role = Role(row["role"])
+    return ApiKey(row["name"], row["prefix"], role, courses, row["created_at"], row["revoked_at"], row["rate"])
 
 
 @dataclass
