@@ -1,17 +1,33 @@
 /** The gateway's read API: each call has a timeout, and its answer is checked. */
 
-import { list, number, object, ShapeError, text, time, type Json, type Point } from "./frames.ts";
-import { RefusedError, retryAfterMs, SilenceError } from "./polling.ts";
+import { renew } from "./account.ts";
+import {
+  finality,
+  list,
+  number,
+  object,
+  ShapeError,
+  text,
+  time,
+  type Finality,
+  type Json,
+  type Metric,
+  type Point,
+} from "./frames.ts";
+import { RefusedError, retryAfterMs, SilenceError, StrangerError } from "./polling.ts";
 
 const TIMEOUT_MS = 8_000; // the gateway itself answers 503 well before
 
-export interface Course {
+export interface School {
   readonly scope: string;
+  readonly students: number;
+  readonly values: ReadonlyMap<string, Point>;
+}
+
+export interface Course extends School {
   readonly courseId: string;
   readonly name: string;
   readonly onRoster: boolean;
-  readonly students: number;
-  readonly values: ReadonlyMap<string, Point>;
 }
 
 export interface Team extends Course {
@@ -25,13 +41,18 @@ export interface Student {
   readonly onRoster: boolean;
   readonly enrolments: readonly { readonly courseId: string; readonly teamId: string | null }[];
   readonly active: boolean;
+  readonly present: boolean | null; // null: the pipelines have not said
+  readonly idle: boolean | null; // present, and quiet
+  readonly struggling: boolean;
   readonly waiting: boolean;
+  readonly waitingS: number | null; // null: not waiting, or nobody has said for how long
   readonly lastSeenMs: number | null;
   readonly values: ReadonlyMap<string, Point>;
 }
 
 export interface Overview {
   readonly asOfMs: number;
+  readonly school: School | null; // null: the viewer sees some courses only
   readonly courses: readonly Course[];
   readonly teams: readonly Team[];
   readonly students: readonly Student[];
@@ -41,6 +62,8 @@ export interface Overview {
 export interface HistoryPoint {
   readonly endMs: number;
   readonly value: number;
+  readonly n: number; // events behind it
+  readonly state: Finality;
 }
 
 /** Throws RefusedError, SilenceError, or ShapeError where the answer has the wrong shape. */
@@ -48,27 +71,29 @@ export async function overview(): Promise<Overview> {
   return overviewOf(await get("api/v1/dashboard/overview", {}));
 }
 
-/** Events per minute of the windows that start in [from, to), sorted by time. Throws as `overview` does. */
-export async function eventsPerMinute(scope: string, fromMs: number, toMs: number): Promise<HistoryPoint[]> {
+/** One metric's windows that start in [from, to), sorted by time. Throws as `overview` does. */
+export async function history(scope: string, metric: Metric, fromMs: number, toMs: number): Promise<HistoryPoint[]> {
   const path = `api/v1/history/${scope.split("/").map(encodeURIComponent).join("/")}`;
   const [from, to] = [new Date(fromMs).toISOString(), new Date(toMs).toISOString()];
-  const answer = object(await get(path, { metric: "events_per_minute", from, to }), "history");
+  const answer = object(await get(path, { metric, from, to }), "history");
   return list(answer.points, "points").map((item) => {
     const point = object(item, "point");
-    return { endMs: time(point.end, "end"), value: number(point.value, "value") };
+    return {
+      endMs: time(point.end, "end"),
+      value: number(point.value, "value"),
+      n: number(point.n, "n"),
+      state: finality(point.state),
+    };
   });
 }
 
 async function get(path: string, parameters: Record<string, string>): Promise<unknown> {
   const url = new URL(path, document.baseURI);
   url.search = new URLSearchParams(parameters).toString();
-  let answer: Response;
-  let body: string;
-  try {
-    answer = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), cache: "no-store" });
-    body = await answer.text();
-  } catch (error) {
-    throw new SilenceError(`${path}: ${error}`, { cause: error });
+  let { answer, body } = await fetched(path, url);
+  if (answer.status === 401) {
+    if (!(await renew())) throw new StrangerError(`${path}: nobody is logged in`);
+    ({ answer, body } = await fetched(path, url));
   }
   if (!answer.ok) {
     const after = retryAfterMs(answer.status, answer.headers.get("Retry-After"));
@@ -81,11 +106,21 @@ async function get(path: string, parameters: Record<string, string>): Promise<un
   }
 }
 
+async function fetched(path: string, url: URL): Promise<{ readonly answer: Response; readonly body: string }> {
+  try {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), cache: "no-store" });
+    return { answer, body: await answer.text() };
+  } catch (error) {
+    throw new SilenceError(`${path}: ${error}`, { cause: error });
+  }
+}
+
 /** Pure. Throws ShapeError. */
 export function overviewOf(answer: unknown): Overview {
   const body = object(answer, "overview");
   return {
     asOfMs: time(body.as_of, "as_of"),
+    school: body.school === null ? null : school(object(body.school, "school")),
     courses: list(body.courses, "courses").map((item) => course(object(item, "course"))),
     teams: list(body.teams, "teams").map((item) => {
       const team = object(item, "team");
@@ -96,14 +131,20 @@ export function overviewOf(answer: unknown): Overview {
   };
 }
 
-function course(item: Json): Course {
+function school(item: Json): School {
   return {
     scope: text(item.scope, "scope"),
+    students: number(item.students, "students"),
+    values: values(item.values),
+  };
+}
+
+function course(item: Json): Course {
+  return {
+    ...school(item),
     courseId: text(item.course_id, "course_id"),
     name: nameOf(item, "team_id" in item ? "team_id" : "course_id"),
     onRoster: item.on_roster === true,
-    students: number(item.students, "students"),
-    values: values(item.values),
   };
 }
 
@@ -119,7 +160,11 @@ function student(item: Json): Student {
       return { courseId: text(enrolment.course_id, "course_id"), teamId: typeof team === "string" ? team : null };
     }),
     active: item.active === true,
+    present: typeof item.present === "boolean" ? item.present : null,
+    idle: typeof item.idle === "boolean" ? item.idle : null,
+    struggling: item.struggling === true,
     waiting: item.waiting === true,
+    waitingS: typeof item.waiting_s === "number" ? item.waiting_s : null,
     lastSeenMs: typeof item.last_seen === "string" ? time(item.last_seen, "last_seen") : null,
     values: values(item.values),
   };
@@ -145,6 +190,7 @@ function values(item: unknown): Map<string, Point> {
       windowS,
       startMs: time(value.start, "start"),
       asOfMs: time(value.as_of, "as_of"),
+      state: finality(value.state),
     });
   }
   return held;

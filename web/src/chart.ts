@@ -1,31 +1,45 @@
-/** One course's line of events per minute, drawn by uPlot in the page's own colours. */
+/** One metric's line over time, drawn by uPlot in the page's own colours. */
 
 import uPlot from "uplot";
 import { element, setAttribute, setText } from "./dom.ts";
-import type { Locale } from "./i18n.ts";
-import { SPAN_MS, type Line } from "./series.ts";
+import type { Explained, Locale } from "./i18n.ts";
+import { writtenValue } from "./numbers.ts";
+import type { Line } from "./series.ts";
 
-const HEIGHT_PX = 148;
-const EDGE_S = 75;
-const FLOOR = 10; // a lone event must not look like a storm
+const WHOLE = [1, 2, 5].flatMap((step) => [1, 10, 100, 1_000, 10_000].map((tens) => step * tens)).sort((a, b) => a - b);
+const EDGE_SHARE = 0.04; // of the width: no label so close to the right edge that it would be cut
+
+export interface Drawn {
+  readonly metric: Explained;
+  readonly heightPx: number;
+  readonly floor: number; // the scale reaches so far at least: a lone event must not look like a storm
+  readonly ceiling?: number; // and no further
+}
+
+export interface Span {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
 
 export class Chart {
   readonly root: HTMLElement;
-  private readonly canvas = element("div", { class: "chart-canvas", role: "img" });
+  private readonly canvas: HTMLElement;
   private readonly readout = element("span", { class: "chart-readout", "aria-hidden": "true" });
   private readonly heading = element("span");
   private readonly empty: HTMLElement;
   private plot: uPlot | null = null;
-  private line: Line = [[], []];
-  private nowMs = 0;
+  private line: Line = [[], [], []];
+  private span: Span = { fromMs: 0, toMs: 0 };
   private readonly resized = new ResizeObserver(() => this.resize());
-  private readonly darkness = matchMedia("(prefers-color-scheme: dark)");
-  private readonly redress = (): void => this.build();
 
   private readonly locale: Locale;
+  private readonly drawn: Drawn;
 
-  constructor(locale: Locale) {
+  constructor(locale: Locale, drawn: Drawn) {
     this.locale = locale;
+    this.drawn = drawn;
+    this.canvas = element("div", { class: "chart-canvas", role: "img" });
+    this.canvas.style.height = `${drawn.heightPx}px`;
     this.empty = element("p", { class: "chart-empty" }, locale.say("chartEmpty"));
     this.root = element(
       "div",
@@ -35,43 +49,45 @@ export class Chart {
       this.empty,
     );
     this.resized.observe(this.canvas);
-    this.darkness.addEventListener("change", this.redress);
   }
 
   /** Call when the page drops the chart. */
   destroy(): void {
     this.resized.disconnect();
-    this.darkness.removeEventListener("change", this.redress);
     this.plot?.destroy();
   }
 
-  /** `longAgo`: `ms` is of another day, as in a replay, so the half hour drawn is the last one of then. */
-  update(name: string, line: Line, { ms, longAgo }: { readonly ms: number; readonly longAgo: boolean }): void {
+  /** `name`: of what. */
+  update(name: string, heading: string, line: Line, span: Span): void {
     this.line = line;
-    this.nowMs = ms;
-    const { locale } = this;
-    setText(this.heading, longAgo ? locale.say("chartUntil", { time: locale.dateTime(ms) }) : locale.say("chart"));
+    this.span = span;
+    setText(this.heading, heading);
     const known = line[1].filter((value) => value !== null);
     this.empty.hidden = known.length > 1;
-    const say = (value: number | undefined): string => this.locale.count(value ?? 0);
-    const [low, high, now] = [say(Math.min(...known)), say(Math.max(...known)), say(known.at(-1))];
+    const [low, high, now] = [Math.min(...known), Math.max(...known), known.at(-1) ?? 0].map((value) => this.say(value));
     const summary =
-      known.length === 0 ? this.locale.say("chartEmpty") : this.locale.say("chartSummary", { name, low, high, now });
+      known.length === 0
+        ? `${heading}: ${this.locale.say("chartEmpty")}`
+        : this.locale.say("chartSummary", { name, metric: heading, low: low ?? "", high: high ?? "", now: now ?? "" });
     setAttribute(this.canvas, "aria-label", summary);
     if (this.plot === null) this.build();
     else this.plot.setData([line[0], line[1]]);
   }
 
+  private say(value: number): string {
+    return writtenValue(this.locale, this.drawn.metric, value);
+  }
+
   private resize(): void {
     const width = this.canvas.clientWidth;
     if (this.plot === null) this.build();
-    else if (width > 0 && width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT_PX });
+    else if (width > 0 && width !== this.plot.width) this.plot.setSize({ width, height: this.drawn.heightPx });
   }
 
   private build(): void {
     const width = this.canvas.clientWidth;
     if (width === 0) return; // not in the page yet
-    this.plot?.destroy();
+    const { floor, ceiling, heightPx } = this.drawn;
     const style = getComputedStyle(this.root);
     const colour = (name: string): string => style.getPropertyValue(name).trim();
     const axis = {
@@ -80,42 +96,30 @@ export class Chart {
       ticks: { show: false },
       grid: { stroke: colour("--line"), width: 1 },
     };
+    const top = (high: number | null): number => Math.min(ceiling ?? Infinity, Math.max(floor, (high ?? 0) * 1.08));
+    const steps = ceiling === undefined ? { incrs: WHOLE } : {}; // there is no half of an event
     const options: uPlot.Options = {
       width,
-      height: HEIGHT_PX,
+      height: heightPx,
       padding: [8, 4, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
-      scales: {
-        x: { range: () => this.range() },
-        y: { range: (_plot, _low, high) => [0, Math.max(FLOOR, (high ?? 0) * 1.08)] },
-      },
+      scales: { x: { range: () => this.range() }, y: { range: (_plot, _low, high) => [0, top(high)] } },
       axes: [
         {
           ...axis,
           grid: { show: false },
           size: 22,
           gap: 4,
-          incrs: [300, 600, 900],
+          incrs: [300, 600, 900, 1800, 3600, 7200, 14400],
           space: 60,
           values: (_plot, splits) => splits.map((second) => this.tick(second)),
         },
-        {
-          ...axis,
-          size: 40,
-          gap: 6,
-          space: 34,
-          values: (_plot, splits) => splits.map((value) => this.locale.count(value)),
-        },
+        { ...axis, ...steps, size: 44, gap: 6, space: 34, values: (_plot, splits) => splits.map((value) => this.say(value)) },
       ],
       series: [
         {},
-        {
-          stroke: colour("--accent"),
-          width: 2,
-          fill: colour("--accent-wash"),
-          points: { show: false },
-        },
+        { stroke: colour("--accent"), width: 2, fill: colour("--accent-wash"), points: { show: false } },
       ],
       hooks: {
         setCursor: [(plot) => this.read(plot)],
@@ -127,13 +131,14 @@ export class Chart {
 
   /** The newest window is still filling, so it may end a few seconds ahead of now. */
   private range(): [number, number] {
-    const end = Math.max(this.nowMs / 1000, this.line[0].at(-1) ?? 0);
-    return [end - SPAN_MS / 1000, end];
+    const { fromMs, toMs } = this.span;
+    const end = Math.max(toMs / 1000, this.line[0].at(-1) ?? 0);
+    return [end - (toMs - fromMs) / 1000, end];
   }
 
-  /** No label so close to the right edge that it would be cut. */
   private tick(second: number): string {
-    return second > this.range()[1] - EDGE_S ? "" : this.locale.hourMinute(second * 1000);
+    const [from, to] = this.range();
+    return second > to - (to - from) * EDGE_SHARE ? "" : this.locale.hourMinute(second * 1000);
   }
 
   /** A dot where the line is now, ringed in the card's colour. */
@@ -155,9 +160,10 @@ export class Chart {
   private read(plot: uPlot): void {
     const index = plot.cursor.idx;
     const [x, y] = index == null ? [undefined, undefined] : [this.line[0][index], this.line[1][index]];
+    const words = index != null && this.line[2][index] === true ? `  ${this.locale.say("correctedShort")}` : "";
     setText(
       this.readout,
-      x === undefined || y == null ? "" : `${this.locale.hourMinute(x * 1000)}  ${this.locale.count(y)}`,
+      x === undefined || y == null ? "" : `${this.locale.hourMinute(x * 1000)}  ${this.say(y)}${words}`,
     );
   }
 }

@@ -1,6 +1,19 @@
 /** What the gateway sends: the shapes of `wire/frames.py` and `wire/metrics.py`, checked where they come in. Pure. */
 
-export type Metric = "events_per_minute" | "active_students" | "error_rate" | "help_requests_open";
+export type Metric =
+  | "events_per_minute"
+  | "active_students"
+  | "error_rate"
+  | "present_students"
+  | "idle_students"
+  | "struggling_students"
+  | "help_requests_open"
+  | "longest_wait_s";
+
+const FINALITIES = ["provisional", "final", "corrected"] as const;
+
+/** How much a value may still change; `corrected`: it did, after it was final. */
+export type Finality = (typeof FINALITIES)[number];
 
 /** One window's value: absolute, so that applying it twice changes nothing. Times are epoch ms of event time. */
 export interface Point {
@@ -11,6 +24,7 @@ export interface Point {
   readonly windowS: number;
   readonly startMs: number;
   readonly asOfMs: number;
+  readonly state: Finality;
 }
 
 export type Frame =
@@ -31,6 +45,14 @@ export type Frame =
     }
   | { readonly type: "stale"; readonly scope: string; readonly sinceMs: number }
   | { readonly type: "error"; readonly code: string; readonly message: string };
+
+/** What is between the gateway and the connection only (`live.ts`), and no concern of the page. */
+export type Message =
+  | Frame
+  | { readonly type: "hello"; readonly heartbeatMs: number }
+  | { readonly type: "resumed"; readonly scope: string; readonly epoch: string; readonly offset: number }
+  | { readonly type: "bye"; readonly code: number; readonly reconnectAfterMs: number }
+  | { readonly type: "pong" };
 
 /** What came does not have the agreed shape; the message says where. */
 export class ShapeError extends Error {
@@ -67,8 +89,14 @@ export function time(value: unknown, where: string): number {
   return ms;
 }
 
+export function finality(value: unknown): Finality {
+  const found = FINALITIES.find((each) => each === value);
+  if (found === undefined) throw new ShapeError(`${String(value)} is no state`);
+  return found;
+}
+
 /** Throws ShapeError or SyntaxError. */
-export function decode(data: string): Frame {
+export function decode(data: string): Message {
   const frame = object(JSON.parse(data), "frame");
   switch (frame.type) {
     case "snapshot":
@@ -81,6 +109,16 @@ export function decode(data: string): Frame {
       return { type: "stale", scope: text(frame.scope, "scope"), sinceMs: number(frame.since_ms, "since_ms") };
     case "error":
       return { type: "error", code: text(frame.code, "code"), message: text(frame.message, "message") };
+    case "hello":
+      return { type: "hello", heartbeatMs: number(frame.heartbeat_ms, "heartbeat_ms") };
+    case "resumed":
+      return { type: "resumed", ...place(frame) };
+    case "bye": {
+      const reconnectAfterMs = number(frame.reconnect_after_ms, "reconnect_after_ms");
+      return { type: "bye", code: number(frame.code, "code"), reconnectAfterMs };
+    }
+    case "pong":
+      return { type: "pong" };
     default:
       throw new ShapeError(`frame of unknown type ${String(frame.type)}`);
   }
@@ -105,8 +143,14 @@ function points(frame: Json): Point[] {
       windowS: number(point.window_s, "window_s"),
       startMs: number(point.start_ms, "start_ms"),
       asOfMs: number(point.as_of_ms, "as_of_ms"),
+      state: point.state === undefined ? "provisional" : finality(point.state), // left out, as most are
     };
   });
+}
+
+/** A value's name within its scope. */
+export function fieldOf(point: Point): string {
+  return point.label === "" ? point.metric : `${point.metric}:${point.label}`;
 }
 
 /** A newer window, or the same window seen later: the rule Redis is written by, too. */

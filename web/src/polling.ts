@@ -15,6 +15,11 @@ export class RefusedError extends Error {
   }
 }
 
+/** Nobody is logged in, and somebody must be. */
+export class StrangerError extends RefusedError {
+  override name = "StrangerError";
+}
+
 /** Nothing came, or not to its end: a network fault or a timeout. */
 export class SilenceError extends Error {
   override name = "SilenceError";

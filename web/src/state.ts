@@ -3,6 +3,7 @@
 import type { Course, Overview, Student, Team } from "./api.ts";
 import { isNewer, type Frame, type Metric, type Point } from "./frames.ts";
 import { isLongAgo, isOld, moved, OLD_MS, type Movement } from "./freshness.ts";
+import type { Place } from "./route.ts";
 
 export const SCOPES_MAX = 64; // of one live connection; the gateway refuses more
 
@@ -33,14 +34,33 @@ export class State {
   connection: Connection = { kind: "connecting" };
   /** The gateway's clock less ours, ms: ages must not depend on the viewer's clock. */
   clockAheadMs = 0;
+  /** By how much that may be wrong: half of the time the answer took. */
+  clockDoubtMs = 0;
   /** Since when, by our clock, the gateway has answered without an overview; null while it gives one. */
   refusedSinceMs: number | null = null;
   private readonly held = new Map<string, Held>();
 
-  /** Returns the scopes worth a subscription: courses first, then teams; what is beyond the bound is polled. */
+  /** Somebody must log in, and nobody has. */
+  stranger = false;
+  /** Who is logged in; null where nobody has to, or it is not known yet. */
+  who: string | null = null;
+
+  /** What the viewer looks at: its scope is worth a subscription before others. */
+  focus: Place = { view: "school" };
+
+  /**
+   * The scopes worth a subscription: the school, its courses, then teams, and the student in view; what is beyond the
+   * bound is polled. While all fit, their order does not depend on the view: nothing is subscribed anew.
+   */
   get scopes(): string[] {
-    const { courses = [], teams = [] } = this.overview ?? {};
-    return [...courses, ...teams].map((each) => each.scope).slice(0, SCOPES_MAX);
+    if (this.overview === null) return [];
+    const { focus } = this;
+    const { school, courses, teams } = this.overview;
+    const viewed = focus.view === "student" && this.student(focus.id) !== undefined ? [`student:${focus.id}`] : [];
+    const all = [...listed(school), ...courses, ...teams].map((each) => each.scope);
+    if (all.length + viewed.length <= SCOPES_MAX) return [...all, ...viewed];
+    const first = focus.view === "course" ? [`course:${focus.id}`, ...this.teamsOf(focus.id).map((team) => team.scope)] : [];
+    return [...new Set([...listed(school).map((each) => each.scope), ...viewed, ...first, ...all])].slice(0, SCOPES_MAX);
   }
 
   get courses(): readonly Course[] {
@@ -55,15 +75,40 @@ export class State {
     return this.overview?.students ?? [];
   }
 
-  value(scope: string, metric: Metric): Point | undefined {
-    return this.held.get(scope)?.values.get(metric);
+  course(courseId: string): Course | undefined {
+    return this.courses.find((course) => course.courseId === courseId);
   }
 
-  /** Takes over who there is, and the values of what no subscription keeps. */
-  takeOverview(overview: Overview, nowMs: number): void {
+  student(studentId: string): Student | undefined {
+    return this.students.find((student) => student.studentId === studentId);
+  }
+
+  value(scope: string, metric: Metric): Point | undefined {
+    return this.at(scope, metric);
+  }
+
+  /** By its name within the scope: `metric`, or `metric:label`. */
+  at(scope: string, field: string): Point | undefined {
+    return this.held.get(scope)?.values.get(field);
+  }
+
+  /** All labels of a metric that a scope has. */
+  labelled(scope: string, metric: string): Point[] {
+    return [...(this.held.get(scope)?.values.values() ?? [])].filter((point) => point.metric === metric && point.label !== "");
+  }
+
+  /** What the pipelines say of the whole school; undefined while they have not. */
+  ofSchool(metric: Metric): Point | undefined {
+    const school = this.overview?.school ?? null;
+    return school === null ? undefined : this.value(school.scope, metric);
+  }
+
+  /** `tookMs`: from asking to the answer, which came at `nowMs`. Takes over who there is, and the values of what no subscription keeps. */
+  takeOverview(overview: Overview, nowMs: number, tookMs = 0): void {
     this.overview = overview;
-    this.clockAheadMs = overview.asOfMs - nowMs;
-    for (const each of [...overview.courses, ...overview.teams, ...overview.students]) {
+    this.clockDoubtMs = tookMs / 2;
+    this.clockAheadMs = overview.asOfMs - (nowMs - this.clockDoubtMs);
+    for (const each of [...listed(overview.school), ...overview.courses, ...overview.teams, ...overview.students]) {
       const held = this.of(each.scope);
       if (held.live !== null) continue;
       for (const [field, point] of each.values) {
@@ -184,63 +229,10 @@ export class State {
   }
 }
 
-export interface Totals {
-  readonly active: number;
-  readonly students: number;
-  readonly eventsPerMinute: number;
-  readonly waiting: number;
-}
-
-/** The school as a whole. A student of two courses is one student, so people are counted among the students. */
-export function totals(state: State): Totals {
-  let eventsPerMinute = 0;
-  for (const { scope } of state.courses) eventsPerMinute += state.value(scope, "events_per_minute")?.value ?? 0;
-  return {
-    active: state.students.filter((student) => student.active).length,
-    students: state.students.length,
-    eventsPerMinute,
-    waiting: state.students.filter((student) => student.waiting).length,
-  };
-}
-
-export type Presence = "active" | "idle" | "waiting";
-
-/** Waiting says more than active: somebody should go there. */
-export function presence(student: Student): Presence {
-  if (student.waiting) return "waiting";
-  return student.active ? "active" : "idle";
-}
-
-export interface Group {
-  readonly teamId: string | null;
-  readonly name: string | null; // null: students without a team
-  readonly students: readonly Student[];
-}
-
-/** The students of a course by team: teams in the overview's order, then those without one. */
-export function groups(state: State, courseId: string): Group[] {
-  const byTeam = new Map<string | null, Student[]>(state.teamsOf(courseId).map((team) => [team.teamId, []]));
-  for (const student of state.students) {
-    for (const enrolment of student.enrolments) {
-      if (enrolment.courseId !== courseId) continue;
-      const members = byTeam.get(enrolment.teamId);
-      if (members === undefined) byTeam.set(enrolment.teamId, [student]);
-      else members.push(student);
-    }
-  }
-  const names = new Map<string | null, string>(state.teamsOf(courseId).map((team) => [team.teamId, team.name]));
-  return [...byTeam]
-    .filter(([, students]) => students.length > 0)
-    .sort(([a], [b]) => Number(a === null) - Number(b === null))
-    .map(([teamId, students]) => ({ teamId, name: teamId === null ? null : (names.get(teamId) ?? teamId), students }));
-}
-
-/** Students whom no course of the overview holds: those who are not on the roster. */
-export function strays(state: State): Student[] {
-  const known = new Set(state.courses.map((course) => course.courseId));
-  return state.students.filter((student) => !student.enrolments.some(({ courseId }) => known.has(courseId)));
-}
-
 function fieldOf(point: Point): string {
   return point.label === "" ? point.metric : `${point.metric}:${point.label}`;
+}
+
+function listed<Item>(item: Item | null): Item[] {
+  return item === null ? [] : [item];
 }

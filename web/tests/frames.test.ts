@@ -11,8 +11,25 @@ test("a point's label is left out on the wire where it is empty", () => {
     scope: "course:a",
     epoch: "e",
     offset: 4,
-    values: [{ metric: "events_per_minute", label: "", windowS: 60, startMs: 1_000, value: 3, n: 3, asOfMs: 30_000 }],
+    values: [
+      {
+        metric: "events_per_minute",
+        label: "",
+        windowS: 60,
+        startMs: 1_000,
+        value: 3,
+        n: 3,
+        asOfMs: 30_000,
+        state: "provisional",
+      },
+    ],
   });
+});
+
+test("a point says its state, where it is not the usual one", () => {
+  const values = ["final", "corrected"].map((state) => ({ ...POINT, state, watermark_ms: 90_000 }));
+  const frame = decode(JSON.stringify({ type: "update", scope: "school:all", epoch: "e", offset: 5, values }));
+  assert.deepEqual(frame.type === "update" && frame.values.map((point) => point.state), ["final", "corrected"]);
 });
 
 test("an update that skipped nothing need not say so", () => {
@@ -29,6 +46,10 @@ for (const [what, data] of [
   ["no JSON", "{"],
   ["a list", "[]"],
   ["an unknown type", '{"type":"party"}'],
+  [
+    "a state nobody knows",
+    `{"type":"snapshot","scope":"a","epoch":"e","offset":1,"values":[${JSON.stringify({ ...POINT, state: "perhaps" })}]}`,
+  ],
   ["no scope", '{"type":"stale","since_ms":1}'],
   ["values that are no list", '{"type":"snapshot","scope":"a","epoch":"e","offset":1,"values":{}}'],
   [
@@ -53,6 +74,7 @@ test("newer is the later window, then the later view of the same window", () => 
     windowS: 60,
     startMs,
     asOfMs,
+    state: "provisional",
   });
   assert.ok(isNewer(point(10, 5), undefined));
   assert.ok(isNewer(point(10, 5), point(0, 99)));

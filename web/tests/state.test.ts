@@ -3,12 +3,14 @@ import { test } from "node:test";
 import { overviewOf, type Overview } from "../src/api.ts";
 import type { Frame, Point } from "../src/frames.ts";
 import { OLD_MS } from "../src/freshness.ts";
-import { GapError, groups, presence, SCOPES_MAX, State, strays, totals } from "../src/state.ts";
+import { groups, presence, queue, strays, waiting } from "../src/people.ts";
+import { GapError, SCOPES_MAX, State } from "../src/state.ts";
 
 const COURSE = "course:py101";
+const SCHOOL = "school:all";
 
 function point(value: number, { startMs = 0, asOfMs = 1_000, metric = "events_per_minute" } = {}): Point {
-  return { metric, label: "", value, n: value, windowS: 60, startMs, asOfMs };
+  return { metric, label: "", value, n: value, windowS: 60, startMs, asOfMs, state: "provisional" };
 }
 
 function snapshot(offset: number, values: Point[], epoch = "e", scope = COURSE): Frame {
@@ -28,6 +30,8 @@ function value(item: number, asOf = "2026-01-15T00:00:01Z"): object {
     end: "2026-01-15T00:01:00Z",
     as_of: asOf,
     age_s: 1,
+    state: "provisional",
+    watermark: null,
   };
 }
 
@@ -38,7 +42,9 @@ function school(): Overview {
     name: id.toUpperCase(),
     on_roster: true,
     active: false,
+    struggling: false,
     waiting: false,
+    waiting_s: null,
     last_seen: null,
     values: {},
     enrolments: [{ course_id: "py101", team_id: "t1" }],
@@ -46,6 +52,7 @@ function school(): Overview {
   });
   return overviewOf({
     as_of: "2026-01-15T00:00:10Z",
+    school: { scope: SCHOOL, students: 3, active: 0, values: {} },
     courses: [
       {
         scope: COURSE,
@@ -78,7 +85,7 @@ function school(): Overview {
           { course_id: "ds201", team_id: null },
         ],
       }),
-      student("b", { active: true, waiting: true, last_seen: "2026-01-15T00:00:09Z" }),
+      student("b", { active: true, struggling: true, waiting: true, waiting_s: 75.5, last_seen: "2026-01-15T00:00:09Z" }),
       student("c", { enrolments: [{ course_id: "py101", team_id: null }] }),
       student("d", { name: null, on_roster: false, enrolments: [] }),
     ],
@@ -162,7 +169,6 @@ test("ages go by the gateway's clock", () => {
 test("a student of two courses counts once in the school, and stands in both courses", () => {
   const state = new State();
   state.takeOverview(school(), 0);
-  assert.deepEqual(totals(state), { active: 2, students: 4, eventsPerMinute: 5, waiting: 1 });
   const names = (courseId: string): unknown =>
     groups(state, courseId).map(({ teamId, name, students }) => [
       teamId,
@@ -180,15 +186,58 @@ test("a student of two courses counts once in the school, and stands in both cou
   );
 });
 
-test("who waits is shown waiting, active or not", () => {
-  assert.deepEqual(school().students.map(presence), ["active", "waiting", "idle", "idle"]);
+test("how many wait is told as the pipelines say, live or polled, and counted while they have not said", () => {
+  const state = new State();
+  state.takeOverview(school(), 0);
+  assert.equal(waiting(state), 1);
+  const said = point(2, { metric: "help_requests_open" });
+  state.takeFrame(snapshot(1, [said], "e", SCHOOL), 0);
+  assert.equal(waiting(state), 2);
+  const polled = new State();
+  const values = new Map([[said.metric, said]]);
+  polled.takeOverview({ ...school(), school: { scope: SCHOOL, students: 3, values } }, 0);
+  assert.equal(waiting(polled), 2);
 });
 
-test("subscribed are courses first, then teams, up to the gateway's bound; live is when each has its snapshot", () => {
+test("who waits is shown waiting, then who struggles, then as the pipelines say he is there", () => {
+  const each = (more: object): string[] => school().students.map((student) => presence({ ...student, ...more }));
+  assert.deepEqual(each({ present: true, idle: false }), ["active", "waiting", "active", "active"]);
+  assert.deepEqual(each({ present: true, idle: true }), ["idle", "waiting", "idle", "idle"]);
+  assert.deepEqual(each({ present: false, idle: false }), ["away", "waiting", "away", "away"]);
+  assert.deepEqual(each({}), ["active", "waiting", "away", "away"], "they have not said: by his last five minutes");
+  assert.deepEqual(each({ struggling: true }), ["struggling", "waiting", "struggling", "struggling"]);
+});
+
+test("the queue goes by how long they wait; who has not been told of is last", () => {
   const state = new State();
-  assert.deepEqual(state.scopes, []);
+  const waits: Readonly<Record<string, number | null>> = { a: 10, b: null, c: 300 };
+  const students = school().students.map((student) => ({
+    ...student,
+    waiting: student.studentId in waits,
+    waitingS: waits[student.studentId] ?? null,
+  }));
+  state.takeOverview({ ...school(), students }, 0);
+  const names = (courseId: string): string[] => queue(state, courseId).map(({ student }) => student.studentId);
+  assert.deepEqual(names("py101"), ["c", "a", "b"]);
+  assert.deepEqual(names("ds201"), ["a"]);
+  assert.deepEqual(
+    queue(state, "py101").map(({ team }) => team),
+    ["", "Team 1", "Team 1"],
+  );
+});
+
+test("the clock is taken as of the middle of asking, and may be wrong by half of it", () => {
+  const state = new State();
+  state.takeOverview(school(), school().asOfMs, 80);
+  assert.deepEqual([state.clockAheadMs, state.clockDoubtMs], [40, 40]);
+});
+
+test("subscribed are the school, its courses, then teams, up to the gateway's bound; live is when each has its snapshot", () => {
+  const state = new State();
+  const scopes = (): string[] => state.scopes;
+  assert.deepEqual(scopes(), []);
   state.takeOverview(school(), 0);
-  assert.deepEqual(state.scopes, [COURSE, "course:ds201", "team:py101/t1"]);
+  assert.deepEqual(state.scopes, [SCHOOL, COURSE, "course:ds201", "team:py101/t1"]);
   for (const scope of state.scopes) {
     assert.ok(!state.covers(state.scopes));
     state.takeFrame(snapshot(0, [], "", scope), 0);
@@ -200,6 +249,27 @@ test("subscribed are courses first, then teams, up to the gateway's bound; live 
   const many = Array.from({ length: 100 }, (_, index) => ({ ...team, scope: `team:py101/t${index}` }));
   state.takeOverview({ ...school(), teams: many }, 0);
   assert.equal(state.scopes.length, SCOPES_MAX);
+  state.focus = { view: "student", id: "c" };
+  assert.deepEqual(state.scopes.slice(0, 2), [SCHOOL, "student:c"], "the student in view before others");
+  state.focus = { view: "student", id: "nobody" };
+  assert.ok(!scopes().includes("student:nobody"));
+
+  const other = { ...team, courseId: "ds201", scope: "team:ds201/t1" };
+  state.takeOverview({ ...school(), teams: [...many, other] }, 0);
+  assert.ok(!scopes().includes(other.scope));
+  state.focus = { view: "course", id: "ds201" };
+  assert.ok(scopes().includes(other.scope), "the teams in view before others");
+  assert.equal(state.scopes.length, SCOPES_MAX);
+});
+
+test("while all fit, looking elsewhere subscribes nothing anew", () => {
+  const state = new State();
+  state.takeOverview(school(), 0);
+  const before = state.scopes;
+  state.focus = { view: "course", id: "ds201" };
+  assert.deepEqual(state.scopes, before);
+  state.focus = { view: "student", id: "c" };
+  assert.deepEqual(state.scopes, [...before, "student:c"]);
 });
 
 /** A live page at `nowMs`, both clocks alike, with one course that counts `recent` events as of `asOfMs`. */

@@ -1,154 +1,120 @@
-/** The top of the page: the school in four numbers, how the connection is, how old the data is, the language. */
+/** The top of the page: where the viewer is, how the connection is, and how the page is shown. */
 
 import { element, setAttribute, setText } from "../dom.ts";
-import { LANGUAGES, type Language, type Locale } from "../i18n.ts";
-import { isLongAgo } from "../freshness.ts";
-import { totals, type Condition, type State } from "../state.ts";
+import { LANGUAGES, type Language } from "../i18n.ts";
+import { format, type Place, type Route } from "../route.ts";
+import type { Theme } from "../settings.ts";
+import { ConnectionView } from "./connection.ts";
+import type { Page } from "./page.ts";
 
-const GLYPHS: Readonly<Record<Condition, string>> = {
-  connecting: "◌",
-  live: "●",
-  old: "◔",
-  stale: "❚❚",
-  lost: "▲",
-};
+const THEME_GLYPHS: Readonly<Record<Theme, string>> = { auto: "◐", light: "☀", dark: "☾" };
+const THEME_WORDS = { auto: "themeAuto", light: "themeLight", dark: "themeDark" } as const;
+
+/** What the buttons do. */
+export interface Choices {
+  language(language: Language): void;
+  theme(): void;
+  names(): void;
+  projector(): void;
+  help(): void;
+  logOut(): void;
+}
 
 export class Header {
   readonly root: HTMLElement;
-  readonly notice = element("p", { class: "notice", "data-testid": "notice" });
-  private readonly active = element("strong", { "data-testid": "school:active" });
-  private readonly students = element("small");
-  private readonly events = element("strong", { "data-testid": "school:events_per_minute" });
-  private readonly waiting = element("strong", { "data-testid": "school:waiting" });
-  private readonly waitingStat: HTMLElement;
-  private readonly glyph = element("span", { class: "glyph", "aria-hidden": "true" });
-  private readonly words = element("span", { role: "status" });
-  private readonly countdown = element("span", { class: "countdown", "aria-hidden": "true" });
-  private readonly connection: HTMLElement;
-  private readonly age = element("span", { class: "age", "data-testid": "data-age" });
+  readonly connection: ConnectionView;
+  private readonly trail = element("ol");
+  private readonly about: HTMLElement;
+  private readonly names: HTMLButtonElement;
+  private readonly projector: HTMLButtonElement;
+  private readonly who = element("span", { class: "who", "data-testid": "who" });
+  private readonly logOut: HTMLButtonElement;
 
-  private readonly locale: Locale;
+  private readonly page: Page;
 
-  constructor(locale: Locale, choose: (language: Language) => void) {
-    this.locale = locale;
-    const { texts } = locale;
-    this.waitingStat = stat(texts.waiting, this.waiting);
-    this.connection = element(
-      "span",
-      { class: "connection", "data-testid": "connection" },
-      this.glyph,
-      this.words,
-      this.countdown,
-    );
-    const switches = LANGUAGES.map(({ code, name }) => {
-      const pressed = String(code === locale.language);
+  constructor(page: Page, theme: Theme, choices: Choices) {
+    this.page = page;
+    const { texts, language } = page.locale;
+    this.connection = new ConnectionView(page);
+    const languages = LANGUAGES.map(({ code, name }) => {
+      const pressed = String(code === language);
       const button = element(
         "button",
         { type: "button", lang: code, "aria-pressed": pressed, "data-testid": `language:${code}` },
         name,
       );
-      button.addEventListener("click", () => choose(code));
+      button.addEventListener("click", () => choices.language(code));
       return button;
     });
+    this.names = tool("names", "n", texts.names, choices.names);
+    this.projector = tool("projector", "p", texts.projector, choices.projector);
+    this.logOut = element("button", { type: "button", class: "tool", "data-testid": "log-out" }, texts.logOut);
+    this.logOut.addEventListener("click", choices.logOut);
+    const themed = tool("theme", "t", `${texts.theme}: ${texts[THEME_WORDS[theme]]}`, choices.theme, THEME_GLYPHS[theme]);
+    this.about = element("a", { class: "about-link", href: format({ view: "about" }) }, texts.about);
+    const brand = element("a", { class: "brand", href: format({ view: "school" }) });
+    brand.append(element("span", { class: "mark", "aria-hidden": "true" }), element("span", {}, "ClassPulse"));
     this.root = element(
       "header",
       { class: "top" },
+      brand,
+      element("nav", { "aria-label": texts.navigation }, this.trail, this.about),
+      this.connection.root,
       element(
         "div",
-        { class: "brand" },
-        element("span", { class: "mark", "aria-hidden": "true" }),
-        element("div", {}, element("h1", {}, "ClassPulse"), element("p", {}, texts.tagline)),
-      ),
-      element(
-        "dl",
-        { class: "totals" },
-        stat(texts.activeNow, this.active, this.students, texts.activeNowHint),
-        stat(texts.eventsPerMinute, this.events, null, texts.eventsPerMinuteHint),
-        this.waitingStat,
-      ),
-      element(
-        "div",
-        { class: "state" },
-        element("div", { class: "state-lines" }, this.connection, this.age),
-        element("div", { class: "languages", role: "group", "aria-label": texts.language }, ...switches),
+        { class: "tools", role: "group", "aria-label": texts.tools },
+        element("div", { class: "languages", role: "group", "aria-label": texts.language }, ...languages),
+        themed,
+        this.names,
+        this.projector,
+        tool("help", "?", texts.shortcuts, choices.help, "⌨"),
+        this.who,
+        this.logOut,
       ),
     );
   }
 
-  update(state: State, nowMs: number): void {
-    const { locale } = this;
-    const known = state.overview !== null;
-    const { active, students, eventsPerMinute, waiting } = totals(state);
-    setText(this.active, known ? locale.count(active) : "–");
-    setText(this.students, known ? locale.say("of", { n: locale.count(students) }) : "");
-    setText(this.events, known ? locale.count(eventsPerMinute) : "–");
-    setText(this.waiting, known ? locale.count(waiting) : "–");
-    setAttribute(this.waitingStat, "data-any", waiting > 0 ? "" : null);
-    this.say(state, nowMs);
+  update(route: Route, namesHidden: boolean): void {
+    const { page } = this;
+    this.connection.update(page.state, page.latency(), page.nowMs());
+    setAttribute(this.names, "aria-pressed", String(namesHidden));
+    setAttribute(this.projector, "aria-pressed", String(route.projector));
+    this.projector.disabled = route.view === "student" || route.view === "about";
+    const { who } = page.state;
+    setText(this.who, who ?? "");
+    this.who.hidden = this.logOut.hidden = who === null || page.state.stranger;
+    setAttribute(this.about, "aria-current", route.view === "about" ? "page" : null);
+    this.follow(route);
   }
 
-  private say(state: State, nowMs: number): void {
-    const { locale } = this;
-    const { connection } = state;
-    const condition = state.condition(nowMs);
-    setAttribute(this.connection, "data-state", condition);
-    setText(this.glyph, GLYPHS[condition]);
-    setText(this.words, locale.say(condition));
-    let countdown = "";
-    if (connection.kind === "lost") {
-      const seconds = Math.ceil((connection.retryAtMs - nowMs) / 1000);
-      countdown = seconds > 0 ? locale.say("retryIn", { seconds }) : locale.say("retrying");
+  /** From the school to where the viewer is; the last step is no link. */
+  private follow(route: Route): void {
+    const { state, locale, names } = this.page;
+    const steps: [string, Place][] = [[locale.texts.school, { view: "school" }]];
+    const student = route.view === "student" ? state.student(route.id) : undefined;
+    const courseId = route.view === "course" ? route.id : student?.enrolments[0]?.courseId;
+    if (courseId !== undefined) steps.push([state.course(courseId)?.name ?? courseId, { view: "course", id: courseId }]);
+    if (student !== undefined) steps.push([names.of(student, locale), { view: "student", id: names.addressOf(student.studentId) }]);
+    while (this.trail.children.length > steps.length) this.trail.lastElementChild?.remove();
+    for (const [index, [name, place]] of steps.entries()) {
+      let link = this.trail.children[index]?.firstElementChild;
+      if (link == null) {
+        link = element("a");
+        this.trail.append(element("li", {}, link));
+      }
+      setText(link, name);
+      setAttribute(link, "href", format(place));
+      const here = index === steps.length - 1 && route.view === place.view;
+      setAttribute(link, "aria-current", here ? "page" : null);
     }
-    setText(this.countdown, countdown);
-    const notice = this.noticeOf(state, nowMs);
-    setText(this.notice, notice);
-    this.notice.hidden = notice === "";
-    this.sayAge(state, nowMs, condition);
-  }
-
-  private noticeOf(state: State, nowMs: number): string {
-    const { locale } = this;
-    const { connection } = state;
-    if (connection.kind === "lost") return locale.say("lostNotice", { time: locale.time(connection.sinceMs) });
-    if (connection.kind === "stale") return locale.say("staleNotice", { time: locale.time(connection.sinceMs) });
-    const oldSinceMs = oldest(state, nowMs);
-    if (oldSinceMs !== null) {
-      const courses = locale.list(state.oldCourses(nowMs).map(({ name }) => name));
-      return locale.say("oldNotice", { time: locale.time(oldSinceMs), courses });
-    }
-    const studentsSinceMs = state.studentsOldSinceMs(nowMs);
-    return studentsSinceMs === null ? "" : locale.say("studentsOldNotice", { time: locale.time(studentsSinceMs) });
-  }
-
-  /** The newest data's age, or its date where it is of another day; while something is old, how long that has been. */
-  private sayAge(state: State, nowMs: number, condition: Condition): void {
-    const { locale } = this;
-    const { asOfMs } = state;
-    const oldSinceMs = oldest(state, nowMs);
-    const ageMs = asOfMs === null ? null : state.ageMs(asOfMs, nowMs);
-    let age = locale.say("noData");
-    if (oldSinceMs !== null) age = locale.say("dataOld", { ago: locale.ago(nowMs - oldSinceMs) });
-    else if (asOfMs !== null && ageMs !== null) {
-      if (isLongAgo(ageMs)) age = locale.say("dataOf", { time: locale.dateTime(asOfMs) });
-      else age = locale.say("dataAge", { ago: locale.ago(ageMs) });
-    }
-    setText(this.age, age);
-    setAttribute(this.age, "data-seconds", ageMs === null ? null : String(Math.round(ageMs / 1000)));
-    const alarming = condition === "stale" || condition === "lost" || oldSinceMs !== null;
-    setAttribute(this.age, "data-old", alarming ? "" : null);
   }
 }
 
-/** Since when the course that has waited longest for new values has had none. */
-function oldest(state: State, nowMs: number): number | null {
-  const since = state.oldCourses(nowMs).flatMap(({ scope }) => state.oldSinceMs(scope, nowMs) ?? []);
-  return since.length === 0 ? null : Math.min(...since);
-}
-
-function stat(label: string, value: HTMLElement, unit: HTMLElement | null = null, hint = ""): HTMLElement {
-  const number = element("dd", {}, value);
-  if (unit !== null) number.append(" ", unit);
-  const root = element("div", {}, element("dt", {}, label), number);
-  if (hint !== "") root.title = hint;
-  return root;
+/** A button that shows the key which does the same; its words give way where there is no room. */
+function tool(testId: string, key: string, words: string, act: () => void, glyph = ""): HTMLButtonElement {
+  const said = element("span", { class: glyph === "" ? "words" : "unseen" }, words);
+  const button = element("button", { type: "button", class: "tool", title: words, "data-testid": testId });
+  button.append(element("kbd", { "aria-hidden": "true" }, key), said, element("span", { "aria-hidden": "true" }, glyph));
+  button.addEventListener("click", act);
+  return button;
 }

@@ -1,76 +1,86 @@
-/** The students of a course as a map: a tile each, by team; state by shape, glyph and colour; details on demand. */
+/** The students as a map: each in the same place all the time, by team; state by shape, glyph, colour and words. */
 
 import type { Student } from "../api.ts";
 import { element, KeyedList, setAttribute, setText, type View } from "../dom.ts";
-import { presence, type Group, type Presence } from "../state.ts";
+import { presence, PRESENCES, type Group, type Presence } from "../people.ts";
+import { format } from "../route.ts";
+import { Roving } from "../roving.ts";
 import type { Page } from "./page.ts";
 
-const PRESENCES: readonly Presence[] = ["active", "idle", "waiting"];
-const WORDS = { active: "active", idle: "idle", waiting: "isWaiting" } as const;
-const BUSY = [1, 4] as const; // events a minute from which a disc is larger, and largest
-const MOVES: Readonly<Record<string, number>> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+export const WORDS = {
+  waiting: "isWaiting",
+  struggling: "isStruggling",
+  active: "active",
+  idle: "idle",
+  away: "away",
+} as const;
 
 export class StudentMap {
   readonly root: HTMLElement;
-  private readonly counts = new Map<Presence, HTMLElement>();
+  readonly heading: HTMLElement;
+  private readonly counts = new Map<Presence, { readonly count: HTMLElement; readonly button: HTMLButtonElement }>();
   private readonly list: KeyedList<Group>;
-  private readonly body = element("div", { class: "map" });
+  private readonly nobody: HTMLElement;
+  private readonly roving: Roving;
+  private only: Presence | null = null;
+  private groups: readonly Group[] = [];
 
   private readonly page: Page;
 
-  constructor(page: Page, heading: string = page.locale.texts.students) {
+  constructor(page: Page) {
     this.page = page;
-    const { texts } = page.locale;
+    const { locale } = page;
     const legend = element("ul", { class: "legend" });
     for (const each of PRESENCES) {
-      const count = element("b");
-      this.counts.set(each, count);
-      legend.append(
-        element("li", { "data-state": each }, element("i", { "aria-hidden": "true" }), `${texts[WORDS[each]]} `, count),
-      );
-      if (each === "active") legend.lastElementChild?.setAttribute("title", texts.activeSizes);
+      const count = element("b", { "data-testid": `count:${each}` });
+      const mark = element("i", { class: "glyph", "data-presence": each, "aria-hidden": "true" });
+      const word = locale.texts[WORDS[each]];
+      const button = element("button", { type: "button", "aria-pressed": "false" }, mark, `${word} `, count);
+      button.title = locale.say("showOnly", { state: word });
+      button.addEventListener("click", () => this.filter(this.only === each ? null : each));
+      this.counts.set(each, { count, button });
+      legend.append(element("li", {}, button));
     }
+    const body = element("div", { class: "map" });
+    this.roving = new Roving(body, "a");
     this.list = new KeyedList(
-      this.body,
+      body,
       (group) => group.teamId ?? "",
       () => new GroupView(page),
     );
+    this.nobody = element("p", { class: "nobody", hidden: "" }, locale.texts.nobodyThere);
+    this.heading = element("h3", {}, locale.texts.students);
     this.root = element(
       "section",
-      { class: "students" },
-      element("div", { class: "students-head" }, element("h3", {}, heading), legend),
-      this.body,
+      { class: "card students" },
+      element("div", { class: "students-head" }, this.heading, legend),
+      body,
+      this.nobody,
     );
-    this.body.addEventListener("keydown", (event) => this.move(event));
-    this.body.addEventListener("focusin", (event) => this.enter(event.target as HTMLElement));
   }
 
   update(groups: readonly Group[]): void {
+    this.groups = groups;
     const students = groups.flatMap((group) => group.students);
-    for (const [each, node] of this.counts) {
-      setText(node, this.page.locale.count(students.filter((student) => presence(student) === each).length));
+    for (const [each, { count }] of this.counts) {
+      setText(count, this.page.locale.count(students.filter((student) => presence(student) === each).length));
     }
-    this.list.update(groups);
-    // One stop for the Tab key a course; the arrows move within it.
-    if (this.body.querySelector('[tabindex="0"]') === null) this.tiles()[0]?.setAttribute("tabindex", "0");
+    const { only } = this;
+    const shown = groups
+      .map((group) => ({
+        ...group,
+        students: group.students.filter((student) => only === null || presence(student) === only),
+      }))
+      .filter((group) => group.students.length > 0);
+    this.nobody.hidden = shown.length > 0;
+    this.list.update(shown);
+    this.roving.renew();
   }
 
-  private tiles(): HTMLElement[] {
-    return [...this.body.querySelectorAll<HTMLElement>(".tile")];
-  }
-
-  private enter(tile: HTMLElement): void {
-    for (const each of this.body.querySelectorAll('[tabindex="0"]')) each.setAttribute("tabindex", "-1");
-    tile.setAttribute("tabindex", "0");
-  }
-
-  private move(event: KeyboardEvent): void {
-    const tiles = this.tiles();
-    const at = tiles.indexOf(event.target as HTMLElement);
-    const to = event.key === "Home" ? 0 : event.key === "End" ? tiles.length - 1 : at + (MOVES[event.key] ?? NaN);
-    if (at < 0 || Number.isNaN(to)) return;
-    event.preventDefault();
-    tiles[Math.max(0, Math.min(tiles.length - 1, to))]?.focus();
+  private filter(only: Presence | null): void {
+    this.only = only;
+    for (const [each, { button }] of this.counts) button.setAttribute("aria-pressed", String(each === only));
+    this.update(this.groups);
   }
 }
 
@@ -93,15 +103,18 @@ class GroupView implements View<Group> {
   }
 
   update(group: Group): void {
-    const name = group.name ?? this.page.locale.texts.noTeam;
-    setText(this.name, name);
-    setAttribute(this.name, "title", name);
+    setText(this.name, group.name ?? this.page.locale.texts.noTeam);
     this.list.update(group.students);
   }
 }
 
 class Tile implements View<Student> {
-  private readonly button: HTMLButtonElement;
+  private readonly name = element("span", { class: "name" });
+  private readonly mark = element("i", { class: "glyph", "aria-hidden": "true" });
+  private readonly how = element("span", { class: "unseen" });
+  private readonly since = element("small");
+  private readonly rest = element("span", { class: "unseen" });
+  private readonly link: HTMLAnchorElement;
   readonly root: HTMLElement;
 
   private readonly page: Page;
@@ -110,49 +123,69 @@ class Tile implements View<Student> {
   constructor(page: Page, student: Student) {
     this.page = page;
     this.student = student;
-    const mark = element("i", { "aria-hidden": "true" });
-    this.button = element(
-      "button",
-      { type: "button", class: "tile", tabindex: "-1", "data-testid": student.scope },
-      mark,
+    this.link = element(
+      "a",
+      { class: "tile", tabindex: "-1", "data-testid": student.scope },
+      this.mark,
+      this.name,
+      this.how,
+      this.since,
+      this.rest,
     );
-    this.root = element("li", {}, this.button);
-    const show = (): void => page.tip.show(this.button, this.lines());
-    for (const event of ["pointerenter", "focus", "click"]) this.button.addEventListener(event, show);
-    for (const event of ["pointerleave", "blur"]) this.button.addEventListener(event, () => page.tip.hide(this.button));
+    this.root = element("li", {}, this.link);
+    page.tip.explain(this.link, () => this.lines());
   }
 
   update(student: Student): void {
     this.student = student;
-    const { texts } = this.page.locale;
+    const { locale, names } = this.page;
     const state = presence(student);
-    setAttribute(this.button, "data-state", state);
-    const events = this.page.state.value(student.scope, "events_per_minute")?.value ?? 0;
-    const level = BUSY.filter((least) => events >= least).length;
-    setAttribute(this.button, "data-level", state === "active" ? String(level) : null);
-    setAttribute(this.button, "data-off-roster", student.onRoster ? null : "");
-    const words = [student.name, texts[WORDS[state]], ...(student.onRoster ? [] : [texts.notOnRoster])];
-    setAttribute(this.button, "aria-label", words.join(", "));
-    if (!this.root.isConnected) return;
-    this.page.tip.renew(this.button, () => this.lines());
+    setAttribute(this.link, "data-state", state);
+    setAttribute(this.mark, "data-presence", state);
+    setAttribute(this.link, "data-off-roster", student.onRoster ? null : "");
+    setAttribute(this.link, "href", format({ view: "student", id: names.addressOf(student.studentId) }));
+    setText(this.name, names.of(student, locale));
+    setText(this.how, `, ${locale.texts[WORDS[state]]}`);
+    setText(this.since, this.sinceWhen());
+    setText(this.rest, this.more().map((words) => `, ${words}`).join(""));
+    this.page.tip.renew(this.link);
   }
 
-  /** What the tip says: the name first. */
+  /** For how long he waits, or is quiet. */
+  private sinceWhen(): string {
+    const { student } = this;
+    const { state, locale } = this.page;
+    if (student.waiting) return student.waitingS === null ? "" : locale.length(student.waitingS);
+    if (presence(student) !== "idle" || student.lastSeenMs === null) return "";
+    return locale.length(state.ageMs(student.lastSeenMs, this.page.nowMs()) / 1000);
+  }
+
+  /** What else is to be said of him. */
+  private more(): string[] {
+    const { student } = this;
+    const { texts } = this.page.locale;
+    return [
+      ...(student.struggling && presence(student) !== "struggling" ? [texts.isStruggling] : []),
+      ...(student.onRoster ? [] : [texts.notOnRoster]),
+    ];
+  }
+
+  /** What the note says: the name first. */
   private lines(): string[] {
-    const { locale, state } = this.page;
-    const { texts } = locale;
+    const { locale, state, names } = this.page;
     const { student } = this;
     const seen = student.lastSeenMs;
-    const ago = seen === null ? null : locale.ago(state.ageMs(seen, this.page.nowMs()));
     const events = state.value(student.scope, "events_per_minute")?.value ?? 0;
     const errors = locale.rate(state.value(student.scope, "error_rate"));
     return [
-      student.name,
-      [student.studentId, texts[WORDS[presence(student)]], ...(student.onRoster ? [] : [texts.notOnRoster])].join(
-        " · ",
-      ),
-      ago === null ? texts.neverSeen : locale.say("lastSeen", { ago }),
-      `${texts.eventsPerMinute}: ${locale.count(events)} · ${texts.errorRate}: ${errors}`,
+      names.of(student, locale),
+      [names.idOf(student), `${locale.texts[WORDS[presence(student)]]} ${this.sinceWhen()}`.trim(), ...this.more()]
+        .filter((word) => word !== "")
+        .join(" · "),
+      seen === null
+        ? locale.say("neverSeen")
+        : locale.say("lastSeen", { ago: locale.ago(state.ageMs(seen, this.page.nowMs())) }),
+      `${locale.metrics.events_per_minute.label}: ${locale.count(events)} · ${locale.metrics.error_rate.label}: ${errors}`,
     ];
   }
 }

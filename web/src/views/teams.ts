@@ -1,16 +1,36 @@
-/** The teams of a course, a row each: how busy beside the others, how many are there, how it goes, who waits. */
+/** The teams of a course, a row each: how busy beside the others, how far, how well, how evenly, who waits. */
 
 import type { Team } from "../api.ts";
 import { element, KeyedList, setAttribute, setText, type View } from "../dom.ts";
-import type { Metric } from "../frames.ts";
+import type { Explained } from "../i18n.ts";
+import { Roving } from "../roving.ts";
 import type { Page } from "./page.ts";
+import { Value } from "./value.ts";
 
 const FLOOR = 10; // events a minute that fill a bar at least: one event must not look like a storm
 const FEW = 5; // attempts; a rate of fewer is shown, but paler
 
+interface Column {
+  readonly name: Explained;
+  readonly field?: string;
+  readonly bar?: "busy" | "share";
+}
+
+const COLUMNS: readonly Column[] = [
+  { name: "events_per_minute", bar: "busy" },
+  { name: "active_students" },
+  { name: "task_progress", field: "task_progress:median" },
+  { name: "participation_balance", bar: "share" },
+  { name: "team_score" },
+  { name: "error_rate" },
+  { name: "struggling_students" },
+  { name: "help_requests_open" },
+];
+
 export class TeamTable {
   readonly root: HTMLElement;
   private readonly rows: KeyedList<Team>;
+  private readonly roving: Roving;
   /** Bars compare teams of all courses, so they share one scale. */
   private busiest = FLOOR;
 
@@ -18,31 +38,29 @@ export class TeamTable {
 
   constructor(page: Page) {
     this.page = page;
-    const { texts } = page.locale;
-    const body = element("tbody");
+    const { locale } = page;
+    const body = element("tbody", { role: "rowgroup" });
+    this.roving = new Roving(body, "button");
     this.rows = new KeyedList(
       body,
       (team) => team.scope,
       (team) => new TeamRow(page, team, () => this.busiest),
     );
-    const column = (label: string, hint = ""): HTMLElement => element("th", { scope: "col", title: hint }, label);
+    // Roles are told, because a narrow screen shows the rows as blocks, which would take them away.
+    const column = (label: string): HTMLElement => element("th", { scope: "col", role: "columnheader" }, label);
+    const head = element("tr", { role: "row" }, column(locale.texts.team));
+    for (const { name } of COLUMNS) head.append(column(locale.metrics[name].short));
+    head.append(column(locale.texts.ages));
     this.root = element(
-      "table",
-      { class: "teams", "aria-label": texts.teams },
+      "section",
+      { class: "card" },
+      element("h3", {}, locale.texts.teams),
       element(
-        "thead",
-        {},
-        element(
-          "tr",
-          {},
-          column(texts.team),
-          column(texts.eventsPerMinute, texts.eventsPerMinuteHint),
-          column(texts.activeStudents, texts.activeNowHint),
-          column(texts.errorRateShort, texts.errorRateHint),
-          column(texts.waitingShort, texts.waiting),
-        ),
+        "table",
+        { class: "teams", role: "table", "aria-label": locale.texts.teams },
+        element("thead", { role: "rowgroup" }, head),
+        body,
       ),
-      body,
     );
   }
 
@@ -52,18 +70,16 @@ export class TeamTable {
     const all = state.overview?.teams ?? [];
     this.busiest = Math.max(FLOOR, ...all.map((team) => state.value(team.scope, "events_per_minute")?.value ?? 0));
     this.rows.update(teams);
+    this.roving.renew();
   }
 }
 
 class TeamRow implements View<Team> {
-  readonly root: HTMLElement;
+  readonly root = element("tr", { role: "row" });
   private readonly name = element("span", { class: "team-name" });
-  private readonly bar = element("span", { class: "bar-fill" });
-  private readonly events: HTMLElement;
-  private readonly active: HTMLElement;
+  private readonly cells: readonly { readonly column: Column; readonly value: Value; readonly fill: HTMLElement }[];
   private readonly students = element("small");
-  private readonly errors: HTMLElement;
-  private readonly waiting: HTMLElement;
+  private readonly age = element("td", { class: "row-age", role: "cell" });
 
   private readonly page: Page;
   private readonly busiest: () => number;
@@ -71,40 +87,46 @@ class TeamRow implements View<Team> {
   constructor(page: Page, team: Team, busiest: () => number) {
     this.page = page;
     this.busiest = busiest;
-    const value = (metric: Metric): HTMLElement => element("span", { "data-testid": `${team.scope}:${metric}` });
-    this.events = value("events_per_minute");
-    this.active = value("active_students");
-    this.errors = value("error_rate");
-    this.waiting = value("help_requests_open");
-    const bar = element("span", { class: "bar", "aria-hidden": "true" }, this.bar);
-    this.root = element(
-      "tr",
-      {},
-      element("th", { scope: "row" }, this.name),
-      element("td", { class: "busy" }, element("div", {}, bar, this.events)),
-      element("td", {}, this.active, this.students),
-      element("td", {}, this.errors),
-      element("td", {}, this.waiting),
-    );
+    const { locale } = page;
+    this.root.append(element("th", { scope: "row", role: "rowheader" }, this.name));
+    this.cells = COLUMNS.map((column) => {
+      const { name, field, bar } = column;
+      const { label, short } = locale.metrics[name];
+      const value = new Value(page, {
+        name,
+        scope: team.scope,
+        ...(field === undefined ? {} : { field }),
+        label: `${team.name}, ${label}`,
+        compact: true,
+      });
+      const fill = element("span", { class: "bar-fill" });
+      const cell = element("td", { role: "cell", "data-label": short, "data-metric": name });
+      if (bar !== undefined) cell.append(element("span", { class: "bar", "data-bar": bar, "aria-hidden": "true" }, fill));
+      cell.append(value.root);
+      if (name === "active_students") cell.append(this.students);
+      this.root.append(cell);
+      return { column, value, fill };
+    });
+    this.age.dataset.label = locale.texts.ages;
+    this.root.append(this.age);
   }
 
   update(team: Team): void {
     const { state, locale } = this.page;
-    const value = (metric: Metric) => state.value(team.scope, metric);
-    const events = value("events_per_minute")?.value ?? 0;
-    const errors = value("error_rate");
-    const waiting = value("help_requests_open")?.value ?? 0;
-    setText(this.name, team.name);
-    setAttribute(this.name, "title", team.onRoster ? team.name : `${team.name} · ${locale.texts.notOnRoster}`);
+    setText(this.name, team.onRoster ? team.name : `${team.name} (${locale.texts.notOnRoster})`);
     setAttribute(this.root, "data-off-roster", team.onRoster ? null : "");
-    this.bar.style.transform = `scaleX(${Math.min(1, events / this.busiest()).toFixed(3)})`;
-    setText(this.events, locale.count(events));
-    setText(this.active, locale.count(value("active_students")?.value ?? 0));
     setText(this.students, team.students === 0 ? "" : ` / ${locale.count(team.students)}`);
-    setText(this.errors, locale.rate(errors));
-    setAttribute(this.errors, "title", locale.say("attempts", { n: locale.count(errors?.n ?? 0) }));
-    setAttribute(this.errors, "data-few", (errors?.n ?? 0) < FEW ? "" : null);
-    setText(this.waiting, waiting > 0 ? locale.count(waiting) : "·");
-    setAttribute(this.waiting, "class", waiting > 0 ? "some-waiting" : "none-waiting");
+    let newestMs = 0;
+    for (const { column, value, fill } of this.cells) {
+      value.update();
+      const { point } = value;
+      newestMs = Math.max(newestMs, point?.asOfMs ?? 0);
+      const most = column.bar === "busy" ? this.busiest() : 1;
+      if (column.bar !== undefined) fill.style.transform = `scaleX(${Math.min(1, (point?.value ?? 0) / most).toFixed(3)})`;
+      if (column.name === "error_rate") setAttribute(value.root, "data-few", (point?.n ?? 0) < FEW ? "" : null);
+      const asks = column.name === "help_requests_open" || column.name === "struggling_students";
+      if (asks) setAttribute(value.root, "data-any", (point?.value ?? 0) > 0 ? column.name : null);
+    }
+    setText(this.age, newestMs === 0 ? "–" : locale.ago(state.ageMs(newestMs, this.page.nowMs())));
   }
 }
