@@ -18,13 +18,30 @@ COMMANDS = {
     "doctor": ("cli.doctor:doctor", "Look at this machine and say what to mend."),
     "topics": ("cli.topics:app", "How the broker's topics differ from topics.yaml, and mend it."),
     "db": ("cli.db:app", "The PostgreSQL schema."),
-    "keys": ("cli.keys:app", "API keys of event producers."),
+    "keys": ("cli.keys:app", "API keys of event producers and of admins."),
+    "accounts": ("cli.accounts:app", "People who log in."),
     "roster": ("cli.roster:app", "Students, courses and teams."),
     "demo": ("cli.demo:app", "The simulated classroom: an ordinary producer of events."),
     "replay": ("cli.replay:replay", "Send a real export of xAPI statements through the door."),
+    "dead-letters": ("cli.dead_letters:app", "What could not be used: look at it, replay it, drop it."),
+    "audit": ("cli.audit:app", "Whether everything accepted is accounted for, and the audit log is whole."),
+    "trace": ("cli.trace:trace", "What became of one event."),
+    "rebuild": ("cli.rebuild:rebuild", "Windows computed anew from the topic, held against what is served."),
 }
 # What these are to work on is, where nobody says, the local stack that runs here.
-ON_THE_STACK = {"topics", "db", "keys", "roster", "demo", "replay"}
+ON_THE_STACK = {
+    "topics",
+    "db",
+    "keys",
+    "accounts",
+    "roster",
+    "demo",
+    "replay",
+    "dead-letters",
+    "audit",
+    "trace",
+    "rebuild",
+}
 
 
 def app() -> None:

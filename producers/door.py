@@ -37,7 +37,7 @@ class Rejected:
 
 @dataclass
 class Answer:
-    accepted: int = 0
+    accepted: int = 0  # those that were accepted before too
     rejected: list[Rejected] = field(default_factory=list)
 
 
@@ -143,7 +143,7 @@ def _settled(batch: list[Event], response: httpx.Response, answer: Answer) -> No
     if sorted(result.index for result in results) != list(range(len(batch))):
         raise DoorClosedError(f"{response.url} answers for {len(results)} events, but was sent {len(batch)}")
     for result in results:
-        if result.result == "accepted":
+        if result.result in ("accepted", "duplicate"):
             answer.accepted += 1
         else:
             answer.rejected.append(Rejected(batch[result.index], result.field, result.reason or "no reason given"))

@@ -8,8 +8,6 @@ import socket
 FIRST, LAST = 20_000, 32_000
 HOST = "127.0.0.1"
 
-_given: set[int] = set()  # in this process, so that two services chosen for at once do not get the same
-
 
 def is_free(port: int) -> bool:
     """Whether a server could listen on it now."""
@@ -23,9 +21,21 @@ def is_free(port: int) -> bool:
 
 
 def free() -> int:
-    """A port nobody listens on, and that was not given before. Raises OSError where there is none left."""
+    """A port nobody listens on, and no process that still runs was given. Raises OSError where there is none left."""
     for port in random.sample(range(FIRST, LAST), LAST - FIRST):
-        if port not in _given and is_free(port):
-            _given.add(port)
+        if is_free(port) and _claim(port):
             return port
     raise OSError(f"no free port between {FIRST} and {LAST} on {HOST}")
+
+
+def _claim(port: int) -> bool:
+    """Takes the UDP port of the same number until this process ends: its server listens only later, and stops between
+    two starts, and whoever chooses meanwhile, here or in another process, is to choose another."""
+    claim = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        claim.bind((HOST, port))
+    except OSError:
+        claim.close()
+        return False
+    claim.detach()
+    return True

@@ -114,7 +114,8 @@ class Postgres(Server):
             "log_timezone": "UTC",
         }
         if not self._durable:
-            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+            # Not synchronous_commit=off: what is committed would be in the server's memory alone, and gone with it.
+            settings |= {"fsync": "off", "full_page_writes": "off"}
         flags = [text for name, value in settings.items() for text in ("-c", f"{name}={value}")]
         return [str(self._program("postgres")), "-D", str(self._base() / "data"), "-p", str(self.port), *flags]
 

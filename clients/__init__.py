@@ -1,0 +1,1 @@
+"""Who watches, from outside: what anybody may use to follow ClassPulse live."""
