@@ -19,16 +19,18 @@ BACKLOG = 2_000_000
 STUDENTS = 5_000
 COUNTED = 1_000_000  # events of the topic that is only counted
 SPAN_S = 60.0  # of event time that a backlog holds
+REAL, UNTIMED = "pipelines.aggregate.app", "bench.untimed"
+TIMED_BAR = 0.6  # of the pace without event time and duplicates
 BARS = {"plain Faust": 60, "Kafka Streams": 1}
 
 
-def one_round(app: Application, number: int, backlog: int, stretch: Stretch) -> tuple[float, int]:
+def one_round(app: Application, name: str, backlog: int, stretch: Stretch, module: str = REAL) -> tuple[float, int]:
     """Events a second, and how many partials its own merge had left unread by then."""
     if (missing := backlog - app.lag()) > 0:
         from_ms = int((time.time() - SPAN_S) * 1000)
-        written = events.real(missing, STUDENTS, from_ms, SPAN_S, run=f"r{number}")
+        written = events.real(missing, STUDENTS, from_ms, SPAN_S, run=name)
         broker.fill(app.kafka, topics.ACTIVITY, application.PARTITIONS, written)
-    worker = app.worker(f"aggregate-{number}")
+    worker = app.worker(name, module=module)
     worker.child.start()
     try:
         handled, seconds = app.pace(stretch.warm_s, stretch.for_s)
@@ -50,7 +52,7 @@ def main() -> None:
     if not kafka_streams.missing():
         counting.append(Contestant("Kafka Streams", kafka_streams.command(), "1 thread, RocksDB, only counts"))
     standings = [Standing(contestant) for contestant in counting]
-    paces, left = [], []
+    paces, untimed, left = [], [], []
     cores.keep_off()
     with application.running() as app:
         broker.fill(app.kafka, count.TOPIC, count.PARTITIONS, events.plain(COUNTED, STUDENTS))
@@ -60,12 +62,20 @@ def main() -> None:
                 if ran.failed:
                     raise BenchError(ran.failed)
                 standing.runs += ran.runs
-            pace, unread = one_round(app, number, args.backlog, stretch)
+            pace, unread = one_round(app, f"aggregate-{number}", args.backlog, stretch)
+            without, _ = one_round(app, f"untimed-{number}", args.backlog, stretch, module=UNTIMED)
             say(f"  round {number + 1}, aggregate: {pace:,.0f} events/s, {unread:,} partials unread")
+            say(f"  without event time and duplicates: {without:,.0f} events/s")
             paces.append(pace)
+            untimed.append(without)
             left.append(unread)
     ours = statistics.median(paces)
     rows = [["aggregate (everything)", f"{ours:,.0f}", f"{min(paces):,.0f} to {max(paces):,.0f}", "", ""]]
+    plain = statistics.median(untimed)
+    spread = f"{min(untimed):,.0f} to {max(untimed):,.0f}"
+    rows.append(
+        ["the same without event time and duplicates", f"{plain:,.0f}", spread, f"{ours / plain:.2f}", f"≥ {TIMED_BAR}"]
+    )
     for standing in standings:
         name = standing.contestant.name
         rows.append(
@@ -82,7 +92,9 @@ def main() -> None:
         f"partials unread at the end of a round: {', '.join(f'{number:,}' for number in left)}.\n\n"
         + report.table(["what", "events/s", "from round to round", "aggregate is × as fast", "bar"], rows)
     )
-    rates = {"aggregate": ours} | {f"{s.contestant.name}, only counts": s.rate for s in standings}
+    rates = {"aggregate": ours, "without event time and duplicates": plain} | {
+        f"{s.contestant.name}, only counts": s.rate for s in standings
+    }
     say(f"\n{text}\n{report.write(args.out, 'aggregate', TITLE, text, report.bars(TITLE, rates, 'events/s'))}")
 
 

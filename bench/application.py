@@ -29,11 +29,11 @@ _POLL_S = 0.1
 
 
 class Worker:
-    """One process of `pipelines.aggregate.app`."""
+    """One process of the aggregate."""
 
-    def __init__(self, home: Path, kafka: str, redis: str, name: str, pin: bool) -> None:
+    def __init__(self, home: Path, kafka: str, redis: str, name: str, pin: bool, module: str) -> None:
         self.port = ports.free()
-        command = [sys.executable, "-m", "pipelines.aggregate.app"]
+        command = [sys.executable, "-m", module]
         self.child = Child(
             name,
             cores.pinned(command) if pin else command,
@@ -78,8 +78,8 @@ class Application:
     kafka: str
     redis: str
 
-    def worker(self, name: str = "aggregate", *, pin: bool = True) -> Worker:
-        return Worker(self.home, self.kafka, self.redis, name, pin)
+    def worker(self, name: str = "aggregate", *, pin: bool = True, module: str = "pipelines.aggregate.app") -> Worker:
+        return Worker(self.home, self.kafka, self.redis, name, pin, module)
 
     def load(self, rate: float, seconds: float, students: int, name: str = "load") -> Child:
         """`bench.load`, not started yet. `name` begins its ids."""

@@ -19,9 +19,11 @@ from bench import application, cores, report
 from bench.application import Application
 from bench.harness import BenchError, say
 from wire import partials, topics
+from wire.partials import Partial
 
 TITLE = "Pause when workers come and go"
 RATE = 1_000.0
+APART_S = 3.0  # before a change nothing is watched: the silence after it begins with the last word before it
 STUDENTS = 500
 BARS = {"none": "", "joins": "≤ 3", "leaves (SIGTERM)": "≤ 3", "joins again": "≤ 3", "is killed": "≤ 9 (session 6 s)"}
 
@@ -41,7 +43,9 @@ async def sent_ms(kafka: str) -> dict[int, list[int]]:
                 raise BenchError("the partials cannot be read within a minute")
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
-                    sent[partials.decode(record.value or b"").partition].append(record.timestamp)
+                    said = partials.decode(record.value or b"")
+                    if isinstance(said, Partial):  # progress is told of what stands still, too
+                        sent[said.partition].append(record.timestamp)
     return {partition: sorted(times) for partition, times in sent.items()}
 
 
@@ -68,7 +72,7 @@ def experiment(app: Application, rate: float, watch_s: float) -> list[tuple[str,
 
     def watched(what: str) -> None:
         now_ms = int(time.time() * 1000)
-        spans.append((what, now_ms, now_ms + int(watch_s * 1000)))
+        spans.append((what, now_ms, now_ms + int((watch_s - APART_S) * 1000)))
 
     try:
         load.start()
@@ -84,7 +88,7 @@ def experiment(app: Application, rate: float, watch_s: float) -> list[tuple[str,
             time.sleep(watch_s)
             watched(leaves)
             end()
-            time.sleep(max(0.0, spans[-1][2] / 1000 - time.time()))
+            time.sleep(max(0.0, spans[-1][2] / 1000 + APART_S - time.time()))
     finally:
         load.kill()
         second.child.kill()
@@ -95,7 +99,7 @@ def experiment(app: Application, rate: float, watch_s: float) -> list[tuple[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=float, default=RATE, help="events a second")
-    parser.add_argument("--watch", type=float, default=12.0, help="seconds after each change; above the session's")
+    parser.add_argument("--watch", type=float, default=15.0, help="seconds after each change; above the session's")
     parser.add_argument("--out", type=Path, default=report.RESULTS)
     args = parser.parse_args()
     cores.keep_off()
