@@ -7,13 +7,14 @@ NEW_ENOUGH = $(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # npm runs the first node of the PATH, which may be an older one of the machine's.
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix web
+SECONDS := 600
 PAGE := gateway/static/index.html
 PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' 2>/dev/null)
 
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs doctor test check format page bench bench-peers bench-all lock clean
+.PHONY: help up down status logs doctor test soak check format page bench bench-peers bench-all lock clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,9 +34,13 @@ logs: $(VENV)/run.stamp ## the last lines of every process
 doctor: $(VENV)/run.stamp ## look at this machine and say what to mend
 	@$(BIN)/classpulse doctor
 
-test: $(VENV)/dev.stamp $(PAGE) ## install, then run every test against real servers; ARGS go to pytest
+test: $(VENV)/dev.stamp $(PAGE) ## install, then run every test against real servers; ARGS go to pytest (-n 0: in one process)
 	@$(BIN)/python tests/e2e/browser.py
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python tests/parts.py
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+
+soak: $(VENV)/dev.stamp ## kill workers and their broker at random, compare after each; 10 min, or SECONDS=60
+	@$(BIN)/python tests/soak.py --seconds $(SECONDS) $(ARGS)
 
 check: $(VENV)/dev.stamp $(PAGE) ## formatting, lint, types, import arrows, the page's types and tests
 	$(BIN)/ruff format --check .
@@ -57,7 +62,7 @@ bench: $(VENV)/run.stamp ## events a second of ours beside plain Faust and raw a
 bench-peers: $(VENV)/run.stamp $(VENV)-bench/stamp ## the same with Quix Streams, Bytewax and Kafka Streams; 5 min
 	@$(BIN)/python -m bench.count --peers $(ARGS)
 
-bench-all: $(VENV)/run.stamp $(VENV)-bench/stamp ## every question of bench/README.md; 15 min on a quiet machine
+bench-all: $(VENV)/run.stamp $(VENV)-bench/stamp ## every question of bench/README.md; 35 min on a quiet machine
 	@$(BIN)/python -m bench.everything $(ARGS)
 
 lock: ## renew requirements/*.txt from pyproject.toml (needs uv)
@@ -67,6 +72,8 @@ lock: ## renew requirements/*.txt from pyproject.toml (needs uv)
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/dev.txt
 	uv pip compile requirements/bench.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header -q -o requirements/bench.txt
+	uv pip compile requirements/bench-ralph.in --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header -q -o requirements/bench-ralph.txt
 
 clean: ## remove what was installed and built; the data in .classpulse stays
 	rm -rf $(VENV) $(VENV)-bench web/node_modules gateway/static

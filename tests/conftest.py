@@ -12,20 +12,38 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import psutil
 import pytest
 import redis
+from running import CACHE, PROJECT
 
 from stack import influx as influxd
 from stack.influx import Influx
 from stack.kafka import Kafka
 from stack.postgres import Postgres
+from stack.server import Server
 from stack.valkey import Valkey
 
-PROJECT = Path(__file__).parent.parent
+GIB = 2**30
+
+ServerT = TypeVar("ServerT", bound=Server)
 
 _REDIS_DATABASES = itertools.cycle(range(1, 16))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes `-n auto` is: two, because the tests wait half the time, where the machine has a core and the
+    memory for each one's servers; else none but pytest's own."""
+    roomy = (os.cpu_count() or 1) >= 2 and psutil.virtual_memory().total >= 6 * GIB
+    return 2 if roomy else 0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--pictures", type=Path, default=PROJECT / "build" / "page", help="where screenshots of the page go"
+    )
 
 
 class Bucket(NamedTuple):
@@ -35,10 +53,15 @@ class Bucket(NamedTuple):
     name: str
 
 
+def _served(server: ServerT) -> Iterator[ServerT]:
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="session")
 def cache_dir() -> Path:
-    """Downloaded and unpacked parts, shared with `classpulse up` and between sessions."""
-    return Path(os.environ.get("CLASSPULSE_CACHE") or PROJECT / ".classpulse" / "cache").absolute()
+    return CACHE
 
 
 @pytest.fixture(scope="session")
@@ -54,37 +77,35 @@ def servers_dir() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def kafka(servers_dir: Path, cache_dir: Path) -> Iterator[Kafka]:
     """Apache Kafka; no topics yet, and none made by themselves."""
-    server = Kafka(servers_dir / "kafka", cache=cache_dir, quick=True)
-    server.start()
-    yield server
-    server.stop()
+    yield from _served(Kafka(servers_dir / "kafka", cache=cache_dir, quick=True))
+
+
+@pytest.fixture(scope="module")
+def module_kafka(servers_dir: Path, cache_dir: Path) -> Iterator[Kafka]:
+    """A broker of this module's own, without topics: for what would be in the way of others."""
+    server = Kafka(servers_dir / f"kafka-{uuid.uuid4().hex[:8]}", cache=cache_dir, quick=True)
+    yield from _served(server)
+    shutil.rmtree(server.home, ignore_errors=True)
 
 
 @pytest.fixture
 def own_kafka(servers_dir: Path, cache_dir: Path) -> Iterator[Kafka]:
     """A broker of this test's own, without topics (1 to 2 s): to be killed, or for names that must be fresh."""
     server = Kafka(servers_dir / f"kafka-{uuid.uuid4().hex[:8]}", cache=cache_dir, quick=True)
-    server.start()
-    yield server
-    server.stop()
+    yield from _served(server)
     shutil.rmtree(server.home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def postgres(servers_dir: Path, cache_dir: Path) -> Iterator[Postgres]:
-    server = Postgres(servers_dir / "postgres", cache=cache_dir, durable=False)
-    server.start()
-    yield server
-    server.stop()
+    yield from _served(Postgres(servers_dir / "postgres", cache=cache_dir, durable=False))
 
 
 @pytest.fixture
 def own_postgres(servers_dir: Path, cache_dir: Path) -> Iterator[Postgres]:
     """A server of this test's own: to be killed, or frozen."""
     server = Postgres(servers_dir / f"postgres-{uuid.uuid4().hex[:8]}", cache=cache_dir, durable=False)
-    server.start()
-    yield server
-    server.stop()
+    yield from _served(server)
     shutil.rmtree(server.home, ignore_errors=True)
 
 
@@ -99,10 +120,7 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def valkey(servers_dir: Path, cache_dir: Path) -> Iterator[Valkey]:
-    server = Valkey(servers_dir / "valkey", cache=cache_dir)
-    server.start()
-    yield server
-    server.stop()
+    yield from _served(Valkey(servers_dir / "valkey", cache=cache_dir))
 
 
 @pytest.fixture
@@ -120,10 +138,7 @@ def influx(servers_dir: Path, cache_dir: Path) -> Iterator[Influx]:
     program, reason = influxd.find(cache_dir, os.environ, PROJECT)
     if program is None:
         pytest.skip(reason)
-    server = Influx(servers_dir / "influxd", program=program, cache=cache_dir)
-    server.start()
-    yield server
-    server.stop()
+    yield from _served(Influx(servers_dir / "influxd", program=program, cache=cache_dir))
 
 
 @pytest.fixture

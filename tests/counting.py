@@ -7,26 +7,35 @@ import random
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupCoordinatorNotAvailableError
-from running import PROJECT, eventually
+from counting_truth import Follower, Truth, committed_records, follow, window_of
+from running import PATIENCE, PROJECT, eventually
 
 PARTITIONS = 4
 STUDENTS = 500
+SESSION_S = 1.5 * PATIENCE  # after so long a killed worker is missed
+GOOD = b'{"n":1,"what":"%s"}' % (b"x" * 80)
 
 
 class Counting:
-    """One app with its topics; `sent` is the truth."""
+    """One app with its topics; `sent` says how many events each window has. Its workers ask the broker at `kafka`, and
+    so does the load where `direct` says no other way."""
 
-    def __init__(self, kafka: str, folder: Path) -> None:
-        self.kafka = kafka
+    def __init__(self, kafka: str, folder: Path, direct: str = "", seed: int | None = None) -> None:
+        self.kafka = direct or kafka
+        self._workers_kafka = kafka
+        self._random = random.Random(seed)
         self.name = f"counting-{uuid.uuid4().hex[:8]}"
         self.topic = f"{self.name}-in"
         self.sent: Counter[bytes] = Counter()
@@ -38,10 +47,38 @@ class Counting:
     def changelog(self) -> str:
         return f"{self.name}-counts-changelog"
 
-    async def create_topics(self) -> None:
+    async def create_topics(self, **source: str) -> None:
+        """`source`: configuration of the topic that is counted, with _ for a dot."""
+        configs = {name.replace("_", "."): value for name, value in source.items()}
         async with _admin(self.kafka) as admin:
-            names = [self.topic, f"{self.topic}-out", f"{self.topic}-buried"]
-            await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
+            others = [f"{self.topic}-out", f"{self.topic}-buried"]
+            await admin.create_topics(
+                [
+                    NewTopic(self.topic, PARTITIONS, 1, topic_configs=configs),
+                    *(NewTopic(name, PARTITIONS, 1) for name in others),
+                ]
+            )
+
+    async def create_changelog(self) -> None:
+        """As the app would: for who wants to follow it before there is a worker."""
+        async with _admin(self.kafka) as admin:
+            await admin.create_topics(
+                [NewTopic(self.changelog, PARTITIONS, 1, topic_configs={"cleanup.policy": "compact"})]
+            )
+
+    async def delete_topic(self) -> None:
+        async with _admin(self.kafka) as admin:
+            await admin.delete_topics([self.topic, f"{self.topic}-out", f"{self.topic}-buried"])
+
+    async def configure(self, topic: str, name: str, value: str) -> None:
+        async with _admin(self.kafka) as admin:
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {name: value})])
+
+            async def told() -> bool:
+                (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+                return any(entry[:2] == (name, value) for *_, entries in answer.resources for entry in entries)
+
+            await eventually(told, 30, f"{topic} has {name}={value}")
 
     def start(self, **environment: str) -> subprocess.Popen[bytes]:
         """`die="sent:3"` becomes COUNTING_DIE, and so on."""
@@ -49,8 +86,9 @@ class Counting:
         process = subprocess.Popen(
             [sys.executable, "tests/counting_app.py"], cwd=PROJECT, stdout=log, stderr=log,
             env={
-                **os.environ, "PYTHONPATH": str(PROJECT), "COUNTING_KAFKA": self.kafka, "COUNTING_TOPIC": self.topic,
-                "COUNTING_APP": self.name, "COUNTING_ARRIVALS": str(self.arrivals),
+                **os.environ, "PYTHONPATH": str(PROJECT), "COUNTING_KAFKA": self._workers_kafka,
+                "COUNTING_TOPIC": self.topic, "COUNTING_APP": self.name, "COUNTING_ARRIVALS": str(self.arrivals),
+                "COUNTING_SESSION": str(SESSION_S),
                 **{f"COUNTING_{name.upper()}": value for name, value in environment.items()},
             },
         )  # fmt: skip
@@ -76,13 +114,28 @@ class Counting:
                 now.add(partition) if what == "restored" else now.discard(partition)
         return len(now)
 
-    def close(self) -> None:
+    async def holds(self, process: subprocess.Popen[bytes], *numbers: int) -> None:
+        """Returns when it holds one of these numbers of partitions."""
+
+        async def held() -> bool:
+            return await self.held(process.pid) in numbers
+
+        await eventually(held, 60, f"{process.pid} of {self.name} holds {numbers} partitions")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for process in self.processes:
             if process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.send_signal(signal.SIGCONT)
                 process.kill()
                 process.wait()
+        if hasattr(self, "_producer"):
+            await self._producer.stop()
 
     @contextlib.asynccontextmanager
     async def load(self, per_s: int = 5_000) -> AsyncIterator[None]:
@@ -103,32 +156,39 @@ class Counting:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), max(0.0, left))
 
-    async def send(self, records: int, value: bytes = b"x" * 100) -> None:
+    async def send(self, records: int, value: bytes = GOOD) -> None:
         """Idempotent: what is sent is there once, also over a broker's restart. In batches: asyncio's debug mode makes
         single sends slow."""
         producer = await self._started()
-        chosen = [random.randrange(STUDENTS) for _ in range(records)]
+        chosen = [self._random.randrange(STUDENTS) for _ in range(records)]
         futures = []
+        now_ms = int(time.time() * 1000)
         for partition in range(PARTITIONS):
             batch = producer.create_batch()
             for student in (student for student in chosen if student % PARTITIONS == partition):
-                if batch.append(key=b"s%04d" % student, value=value, timestamp=None) is None:
+                if batch.append(key=b"s%04d" % student, value=value, timestamp=now_ms) is None:
                     futures.append(await producer.send_batch(batch, self.topic, partition=partition))
                     batch = producer.create_batch()
-                    batch.append(key=b"s%04d" % student, value=value, timestamp=None)
+                    batch.append(key=b"s%04d" % student, value=value, timestamp=now_ms)
             futures.append(await producer.send_batch(batch, self.topic, partition=partition))
         await asyncio.gather(*futures)
-        self.sent.update(b"s%04d" % student for student in chosen)
+        if value == GOOD:
+            self.sent.update(window_of(b"s%04d" % student, now_ms) for student in chosen)
+
+    async def send_bad(self, key: bytes | None, value: bytes | None, partition: int, topic: str = "") -> None:
+        """What is not to be counted."""
+        producer = await self._started()
+        batch = producer.create_batch()  # send() takes no record without key and value
+        batch.append(key=key, value=value, timestamp=None)
+        await (await producer.send_batch(batch, topic or self.topic, partition=partition))
 
     async def _started(self) -> AIOKafkaProducer:
         if not hasattr(self, "_producer"):
-            self._producer = AIOKafkaProducer(bootstrap_servers=self.kafka, enable_idempotence=True, linger_ms=5)
+            self._producer = AIOKafkaProducer(
+                bootstrap_servers=self.kafka, enable_idempotence=True, linger_ms=5, max_request_size=8_000_000
+            )
             await self._producer.start()
         return self._producer
-
-    async def stop_sending(self) -> None:
-        if hasattr(self, "_producer"):
-            await self._producer.stop()
 
     async def lag(self) -> int:
         async with _admin(self.kafka) as admin, AIOKafkaConsumer(bootstrap_servers=self.kafka) as consumer:
@@ -149,26 +209,39 @@ class Counting:
 
         await eventually(done, within_s, f"{self.name} has committed the end; see {self.log(0)}")
 
+    async def carried_through(self, process: subprocess.Popen[bytes]) -> None:
+        """All is committed, by it; or by an heir, where it has ended because its broker went in the middle of a commit
+        and did not come back in time."""
+
+        async def through_or_over() -> bool:
+            return process.poll() is not None or await self.lag() == 0
+
+        await eventually(through_or_over, 90, f"it goes on; see {self.log(0)}")
+        if process.poll() is not None:
+            said = self.log(self.processes.index(process)).read_text()
+            assert "leaving: partition" in said, said[-3000:]
+            heir = self.start()
+            await self.drained(within_s=90)
+            assert heir.poll() is None
+
     async def counted(self) -> Counter[bytes]:
-        """What the changelog says, as committed; of a partition's every key the last."""
+        """What the changelog says, as committed: by window."""
         out: Counter[bytes] = Counter()
-        for key, value in await committed_records(self.kafka, self.changelog):
-            if key is not None and not key.startswith(b"\x00"):
-                out[key] = int(value or 0)
+        follow(out, await committed_records(self.kafka, self.changelog, PARTITIONS))
         return out
 
+    async def buried(self) -> list[tuple[bytes | None, bytes | None]]:
+        records = await committed_records(self.kafka, f"{self.topic}-buried", PARTITIONS)
+        return [(record.key, record.value) for record in records]
 
-async def committed_records(kafka: str, topic: str) -> list[tuple[bytes | None, bytes | None]]:
-    out = []
-    async with AIOKafkaConsumer(bootstrap_servers=kafka, isolation_level="read_committed") as consumer:
-        tps = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-        consumer.assign(tps)
-        await consumer.seek_to_beginning(*tps)
-        ends = await consumer.end_offsets(tps)
-        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                out += [(record.key, record.value) for record in records]
-    return out
+    @contextlib.asynccontextmanager
+    async def truth(self) -> AsyncIterator[Truth]:
+        """Once the changelog is there."""
+        async with (
+            Follower(self.kafka, self.topic, PARTITIONS) as source,
+            Follower(self.kafka, self.changelog, PARTITIONS) as changelog,
+        ):
+            yield Truth(source, changelog)
 
 
 @contextlib.asynccontextmanager

@@ -2,7 +2,8 @@
 
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,10 +19,14 @@ from gateway import roster, schema
 from gateway.database import connected
 from gateway.roster_file import Row
 from gateway.security import keys
-from wire import events, topics
+from wire import audit, events, topics
+from wire.audit import Claimed
 from wire.events import ActivityEvent
+from wire.topics import Topic
 
 URL = "/api/v1/events"
+
+Place = tuple[int, int]  # partition and offset in `activity`
 
 
 @dataclass
@@ -53,41 +58,65 @@ class AtTheDoor:
 
     async def published(self) -> list[ActivityEvent]:
         """This test's events, each where its key belongs, in order per student."""
+        return [event for event, _ in await self.placed()]
+
+    async def placed(self) -> list[tuple[ActivityEvent, Place]]:
+        """The same, with where they lie."""
         found = []
-        for record in await _read_all(self.kafka):
+        for record in await _read_all(self.kafka, topics.ACTIVITY):
             event = events.decode(record.value)
             if event.course_id == self.course:
                 assert record.key == event.student_id.encode()
-                found.append(event)
+                found.append((event, (record.partition, record.offset)))
+        return found
+
+    async def claimed(self) -> Counter[Place]:
+        """What all doors of this broker have claimed."""
+        found: Counter[Place] = Counter()
+        for record in await _read_all(self.kafka, topics.AUDIT):
+            said = audit.decode(record.value)
+            if isinstance(said, Claimed):
+                assert said.partition == record.partition
+                found.update((said.partition, at) for first, last in said.runs for at in range(first, last + 1))
         return found
 
 
 @asynccontextmanager
 async def at_the_door(kafka: str, postgres_url: str, **given: object) -> AsyncIterator[AtTheDoor]:
     """A gateway, with a key and two students; whether it is open yet is the test's affair."""
+    key, course = await prepared(postgres_url)
+    async with served.gateway(served.settings(kafka=kafka, postgres_url=postgres_url, **given)) as client:
+        yield AtTheDoor(client, kafka, postgres_url, key, course)
+
+
+async def prepared(postgres_url: str) -> tuple[str, str]:
+    """A key, and a course with two students."""
     await schema.migrate(postgres_url)
     course = f"c-{uuid.uuid4().hex[:8]}"
     async with connected(postgres_url, 10) as database:
         team, none = Row("s1", "Kim", course, "Course", "t1", "Team"), Row("s2", "Lee", course, "Course", None, None)
         await roster.store(database, [team, none])
-        key = await keys.create(database, "lms")
-    async with served.gateway(served.settings(kafka=kafka, postgres_url=postgres_url, **given)) as client:
-        yield AtTheDoor(client, kafka, postgres_url, key, course)
+        return await keys.create(database, "lms"), course
 
 
-async def make_topics(servers: str) -> None:
-    """Those of topics.yaml."""
+async def make_topics(servers: str, wanted: Mapping[str, Topic] = topics.load()) -> None:
+    """Those of topics.yaml, where nobody says."""
     async with broker.connected(servers, 30) as connected_:
-        await connected_.mend(await connected_.plan(topics.load()))
-        await connected_.settle(topics.load())
+        await connected_.mend(await connected_.plan(wanted))
+        await connected_.settle(wanted)
 
 
-async def _read_all(servers: str) -> list[Any]:
-    """Every record of `activity`, to its end as of now."""
+async def placed_by_anybody(servers: str) -> set[Place]:
+    """Where there are records in `activity`."""
+    return {(record.partition, record.offset) for record in await _read_all(servers, topics.ACTIVITY)}
+
+
+async def _read_all(servers: str, topic: str) -> list[Any]:
+    """Every record, to its end as of now."""
     consumer = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
     await consumer.start()
     try:
-        partitions = [TopicPartition(topics.ACTIVITY, p) for p in range(topics.load()[topics.ACTIVITY].partitions)]
+        partitions = [TopicPartition(topic, p) for p in range(topics.load()[topic].partitions)]
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)

@@ -21,6 +21,8 @@ from wire import topics as topics_
 T = TypeVar("T")
 
 PROJECT = Path(__file__).parent.parent
+# Downloaded and unpacked parts, shared with `classpulse up` and between sessions.
+CACHE = Path(os.environ.get("CLASSPULSE_CACHE") or PROJECT / ".classpulse" / "cache").absolute()
 # One factor for slow machines: every deadline of every test is multiplied by it.
 PATIENCE = float(os.environ.get("CLASSPULSE_TEST_PATIENCE", "1"))
 
@@ -42,11 +44,10 @@ class RunningStack:
 
     def run(self, *arguments: str, timeout_s: float = 60) -> str:
         """A classpulse command in this stack's home; its output. Fails with what it said."""
-        cache = os.environ.get("CLASSPULSE_CACHE", str(PROJECT / ".classpulse" / "cache"))
         done = subprocess.run(
             [sys.executable, "-m", "cli.main", *arguments],
             cwd=PROJECT,
-            env={**os.environ, "CLASSPULSE_HOME": str(self.home), "CLASSPULSE_CACHE": cache},
+            env={**os.environ, "CLASSPULSE_HOME": str(self.home), "CLASSPULSE_CACHE": str(CACHE)},
             capture_output=True,
             text=True,
             timeout=timeout_s * PATIENCE,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from doors import make_topics
 from running import PROJECT, eventually
 
 from stack import ports
@@ -24,10 +25,8 @@ PARTITIONS = topics.load()[topics.ACTIVITY].partitions
 
 
 def apply_topics(kafka: Kafka) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "cli.main", "topics", "apply", "--kafka", kafka.address],
-        cwd=PROJECT, check=True, timeout=120, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    """For a fixture that has no loop."""
+    asyncio.run(make_topics(kafka.address))
 
 
 class WorkerProcess:
@@ -41,6 +40,7 @@ class WorkerProcess:
             **os.environ,
             "CLASSPULSE_KAFKA": kafka,
             "CLASSPULSE_WORKER_PORT": str(self.port),
+            "CLASSPULSE_SESSION_S": "2.5",  # what a killed one holds is free sooner
             **{f"CLASSPULSE_{name.upper()}": str(value) for name, value in settings.items()},
         }
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,6 +56,11 @@ class WorkerProcess:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        assert self._process is not None
+        return self._process.poll() is not None
 
     async def get(self, path: str) -> tuple[int, str]:
         """Status and body; 0 where it does not answer."""
@@ -114,7 +119,7 @@ async def read(kafka: str, topic: str) -> list[bytes]:
     """The values of the whole topic as it is now."""
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest")
     async with consumer:
-        partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        partitions = [TopicPartition(topic, number) for number in range(topics.load()[topic].partitions)]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         values: list[bytes] = []
@@ -137,10 +142,10 @@ async def tell(kafka: str, updates: Iterable[ScopeUpdate]) -> None:
 
 
 def point(value: float, minute: int = 0, metric: Metric = Metric.EVENTS_PER_MINUTE, **fields: Any) -> MetricPoint:
-    """A point whose window ends a whole number of minutes after 2026-01-15 10:00 UTC."""
+    """A point whose window ends a whole number of minutes after 2026-01-15 10:00 UTC, or is the hour or day of that."""
     start_ms = 1_768_471_200_000 + minute * 60_000
     window_s = metrics.WINDOW_S[metric]
-    if metric is Metric.EVENTS_BY_KIND:
-        start_ms -= start_ms % 86_400_000
+    if window_s >= metrics.HOUR_S:
+        start_ms -= start_ms % (window_s * 1000)
     given = {"start_ms": start_ms, "n": int(value), "as_of_ms": start_ms + 60_000, "window_s": window_s} | fields
     return MetricPoint(metric=metric, value=value, **given)

@@ -5,8 +5,11 @@ from typing import NamedTuple
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import codec as codecs
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import UnsupportedCodecError
 from faust.types import TP
+from running import eventually
 
 from batching import unpack
 from batching.records import Chunk, Record
@@ -33,23 +36,37 @@ def unpacker(request: pytest.FixtureRequest) -> Unpacker:
 
 @pytest.fixture
 async def tp(kafka: Kafka) -> TP:
-    """The only partition of a topic of this test's own."""
+    return await new_topic(kafka)
+
+
+async def new_topic(kafka: Kafka, **configs: str) -> TP:
+    """The only partition of a topic of this test's own. `configs`: with _ for a dot."""
     name = f"unpack-{uuid.uuid4().hex[:8]}"
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.address)
     await admin.start()
-    await admin.create_topics([NewTopic(name, 1, 1)])
+    topic_configs = {config.replace("_", "."): value for config, value in configs.items()}
+    await admin.create_topics([NewTopic(name, 1, 1, topic_configs=topic_configs)])
     await admin.close()
     return TP(name, 0)
 
 
 async def read(
-    kafka: Kafka, unpacker: Unpacker, tp: TP, *, start: int = 0, limit: int = 1_000, isolation: str = "read_committed"
+    kafka: Kafka,
+    unpacker: Unpacker,
+    tp: TP,
+    *,
+    start: int = 0,
+    limit: int = 1_000,
+    isolation: str = "read_committed",
+    fetch_bytes: int = 1_000_000,
 ) -> Got:
     """Everything from `start` to the end."""
     records: list[Record] = []
     chunks: list[Chunk] = []
     position = start
-    async with AIOKafkaConsumer(bootstrap_servers=kafka.address, isolation_level=isolation) as consumer:
+    async with AIOKafkaConsumer(
+        bootstrap_servers=kafka.address, isolation_level=isolation, max_partition_fetch_bytes=fetch_bytes
+    ) as consumer:
         asked = TopicPartition(*tp)
         consumer.assign([asked])
         consumer.seek(asked, start)
@@ -94,6 +111,37 @@ async def test_every_field(kafka: Kafka, unpacker: Unpacker, tp: TP, compression
     assert [r.offset for r in got.records] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_compressed_by_the_broker(kafka: Kafka, unpacker: Unpacker, codec: str) -> None:
+    """Where this Python cannot decompress it, each call says so, and none goes on behind it."""
+    tp = await new_topic(kafka, compression_type=codec)
+    async with AIOKafkaProducer(bootstrap_servers=kafka.address) as producer:
+        for first in range(0, 30, 10):
+            await send_batch(producer, tp, [b"%d" % number for number in range(first, first + 10)])
+    if getattr(codecs, f"has_{codec}")():
+        assert (await read(kafka, unpacker, tp)).values == [b"%d" % number for number in range(30)]
+        return
+    async with AIOKafkaConsumer(bootstrap_servers=kafka.address) as consumer:
+        asked = TopicPartition(*tp)
+        consumer.assign([asked])
+        consumer.seek(asked, 0)
+        for _ in range(3):
+            with pytest.raises(UnsupportedCodecError, match=codec) as raised:
+                await unpacker.fetch(consumer, {tp}, 30, 10)
+            assert "cramjam" in "".join(raised.value.__notes__)
+        assert await consumer.position(asked) == 0
+
+
+async def test_a_record_larger_than_a_fetch(kafka: Kafka, unpacker: Unpacker) -> None:
+    tp = await new_topic(kafka, max_message_bytes="8000000")
+    huge = b"x" * 5_000_000
+    async with AIOKafkaProducer(bootstrap_servers=kafka.address, max_request_size=8_000_000) as producer:
+        for value in (b"before", huge, b"between", huge, b"after"):
+            await producer.send_and_wait(tp.topic, value)
+    got = await read(kafka, unpacker, tp, fetch_bytes=1_000)
+    assert got.values == [b"before", huge, b"between", huge, b"after"]
+
+
 @pytest.mark.parametrize("start", [0, 1, 4, 9, 10, 13, 19])
 async def test_starting_inside_a_batch(kafka: Kafka, unpacker: Unpacker, tp: TP, start: int) -> None:
     async with AIOKafkaProducer(bootstrap_servers=kafka.address, compression_type="gzip") as producer:
@@ -114,6 +162,16 @@ async def test_in_parts(kafka: Kafka, unpacker: Unpacker, tp: TP) -> None:
     assert len(got.chunks) >= 5
 
 
+async def ends_at(kafka: Kafka, tp: TP, end: int) -> None:
+    """The broker says that a transaction is over before its mark lies in the partition."""
+    async with AIOKafkaConsumer(bootstrap_servers=kafka.address) as consumer:
+
+        async def is_there() -> bool:
+            return end in (await consumer.end_offsets([TopicPartition(*tp)])).values()
+
+        await eventually(is_there, 20, f"{tp} ends at {end}")
+
+
 @pytest.mark.parametrize("isolation", ["read_committed", "read_uncommitted"])
 async def test_transactions(kafka: Kafka, unpacker: Unpacker, tp: TP, isolation: str) -> None:
     """Committed, aborted and none, of several producers, one within the other; control records are never delivered."""
@@ -128,14 +186,18 @@ async def test_transactions(kafka: Kafka, unpacker: Unpacker, tp: TP, isolation:
         await send_batch(two, tp, [b"two dropped"])  # 3
         await send_batch(plain, tp, [b"between"])  # 4
         await one.commit_transaction()  # 5
+        await ends_at(kafka, tp, 6)
         await send_batch(two, tp, [b"two dropped too"])  # 6
         await one.begin_transaction()
         await send_batch(one, tp, [b"one dropped"])  # 7
         await two.abort_transaction()  # 8
+        await ends_at(kafka, tp, 9)
         await one.abort_transaction()  # 9
+        await ends_at(kafka, tp, 10)
         await two.begin_transaction()
         await send_batch(two, tp, [b"two kept"])  # 10
         await two.commit_transaction()  # 11
+        await ends_at(kafka, tp, 12)
     got = await read(kafka, unpacker, tp, isolation=isolation)
     everything = {
         0: b"before", 1: b"one kept", 2: b"one kept too", 3: b"two dropped", 4: b"between", 6: b"two dropped too",

@@ -11,7 +11,7 @@ from typing import Self
 
 import psutil
 import pytest
-from running import PATIENCE, PROJECT, RunningStack, eventually
+from running import CACHE, PATIENCE, PROJECT, RunningStack, eventually
 
 from producers.door import Door
 from stack import answers, ports
@@ -55,12 +55,13 @@ class Terminal:
     """`up` in the foreground of a terminal."""
 
     def __init__(self, stack: RunningStack, *arguments: str) -> None:
-        cache = os.environ.get("CLASSPULSE_CACHE", str(PROJECT / ".classpulse" / "cache"))
+        # Children inherit that it is ignored, as it is in all that a shell starts with `&`: not so below a terminal.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self._ours, its = pty.openpty()
         self.up = subprocess.Popen(
             [sys.executable, "-m", "cli.main", "up", *arguments],
             cwd=PROJECT,
-            env={**os.environ, "CLASSPULSE_HOME": str(stack.home), "CLASSPULSE_CACHE": cache, "TERM": "xterm"},
+            env={**os.environ, "CLASSPULSE_HOME": str(stack.home), "CLASSPULSE_CACHE": str(CACHE), "TERM": "xterm"},
             stdout=its,
             stderr=its,
         )
@@ -235,8 +236,7 @@ async def test_servers_that_somebody_else_runs_are_used_and_left_running(
 
 def test_what_cannot_be_started_is_told_and_nothing_is_left(own_stack: RunningStack) -> None:
     """A gateway that does not understand its settings."""
-    cache = os.environ.get("CLASSPULSE_CACHE", str(PROJECT / ".classpulse" / "cache"))
-    environment = {"CLASSPULSE_HOME": str(own_stack.home), "CLASSPULSE_CACHE": cache}
+    environment = {"CLASSPULSE_HOME": str(own_stack.home), "CLASSPULSE_CACHE": str(CACHE)}
     done = subprocess.run(
         [sys.executable, "-m", "cli.main", "up", "--empty", "--detach"],
         cwd=PROJECT,

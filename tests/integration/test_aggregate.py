@@ -1,11 +1,10 @@
-"""The worker `aggregate` as a process, on a Kafka of its own: exact under kill -9, and nothing bad stops it."""
+"""The worker `aggregate` as a process, on a Kafka of its own: nothing bad stops it. That it counts right, whatever is
+killed, is shown in test_golden_windows.py."""
 
-import asyncio
 import json
 import os
-import random
 import signal
-from collections import Counter
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,10 +13,12 @@ from classroom import NOON_MS, event
 from running import eventually
 from worker_process import PARTITIONS, WorkerProcess, apply_topics, read, send
 
+from gateway.admin import handling
+from gateway.admin.letters import Filter, Letter, Letters
 from stack.kafka import Kafka
 from wire import dead_letters, events, metrics, topics
-from wire.dead_letters import Reason
-from wire.events import ActivityEvent, Kind
+from wire.dead_letters import Action, Reason
+from wire.events import ActivityEvent
 
 
 @pytest.fixture(scope="module", params=["batch", "stock"])
@@ -68,108 +69,6 @@ async def told(kafka: str, course: str) -> dict[tuple[str, str, int], float]:
     return {key: value for key, value in newest.items() if course in key[0]}
 
 
-def some(course: str, seed: int, number: int = 6000) -> list[ActivityEvent]:
-    """Ten minutes of forty students."""
-    rng = random.Random(seed)
-    return [
-        event(
-            f"{course}-s{rng.randrange(40)}", index * 600 / number, rng.choice([Kind.CODE_RUN, Kind.PAGE_VIEWED]),
-            event_id=f"{course}-{index}", course_id=course, success=rng.choice([None, True, False]),
-        )
-        for index in range(number)
-    ]  # fmt: skip
-
-
-async def until_exact(kafka: str, course: str, happened: list[ActivityEvent]) -> None:
-    by_minute: Counter[int] = Counter(one.occurred_at_ms // 60_000 * 60_000 for one in happened)
-    by_kind: Counter[str] = Counter(one.kind.value for one in happened)
-    by_student: Counter[str] = Counter(f"student:{one.student_id}" for one in happened)
-
-    async def differences() -> list[tuple[object, float, float]]:
-        minutes: Counter[object] = Counter()
-        kinds: Counter[object] = Counter()
-        students: Counter[object] = Counter()
-        for (scope, field, start), value in (await told(kafka, course)).items():
-            if scope == f"course:{course}" and field == "events_per_minute" and value:
-                minutes[start] = int(value)
-            elif scope == f"course:{course}" and field.startswith("events_by_kind"):
-                kinds[field.partition(":")[2]] = int(value)
-            elif scope.startswith("student:") and field.startswith("events_by_kind"):
-                students[scope] += int(value)
-        return [
-            (key, found[key], truth[key])
-            for found, truth in ((minutes, by_minute), (kinds, by_kind), (students, by_student))
-            for key in {*found, *truth}
-            if found[key] != truth[key]
-        ]
-
-    last: list[object] = []
-
-    async def exact() -> bool:
-        last[:] = await differences()
-        return not last
-
-    try:
-        await eventually(exact, 60, "every window equals the truth")
-    except AssertionError as error:
-        raise AssertionError(f"{error}; (what, found, truth): {last[:20]}") from None
-
-
-async def test_every_window_is_exact_after_three_kills_in_the_middle_of_the_load(
-    own_kafka: Kafka, worker: WorkerProcess
-) -> None:
-    happened = some("killed", seed=7)
-    for part in range(3):
-        await produce(own_kafka.address, happened[part * 2000 : part * 2000 + 2000])
-        # Somewhere within the work on what was just sent, never at the same place.
-        await asyncio.sleep(random.random())
-        worker.signal(signal.SIGKILL)
-        worker.start()
-        await worker.until_ready()
-    await until_exact(own_kafka.address, "killed", happened)
-    assert await worker.metric("classpulse_offsets_skipped_total") == 0
-
-
-async def test_every_window_is_exact_while_workers_join_and_leave(
-    own_kafka: Kafka, worker: WorkerProcess, redis_url: str, tmp_path: Path, transport: str
-) -> None:
-    happened = some("shared", seed=8)
-    second = aggregate(own_kafka, tmp_path / "second.log", redis_url=redis_url, transport=transport)
-
-    async def holds_some() -> bool:
-        status, body = await second.get("/readyz")
-        return status == 200 and bool(json.loads(body)["partitions"])
-
-    try:
-        for part, leaves_by in enumerate((signal.SIGTERM, signal.SIGKILL)):
-            await produce(own_kafka.address, happened[part * 3000 : part * 3000 + 1000])
-            second.start()  # the partitions are dealt anew, in the middle of the work
-            await produce(own_kafka.address, happened[part * 3000 + 1000 : part * 3000 + 2000])
-            await eventually(holds_some, 60, f"the second worker holds partitions; see {second.log}")
-            await produce(own_kafka.address, happened[part * 3000 + 2000 : part * 3000 + 3000])
-            second.signal(leaves_by)
-        await worker.until_ready()
-        await until_exact(own_kafka.address, "shared", happened)
-        assert await worker.metric("classpulse_offsets_skipped_total") == 0
-    finally:
-        second.close()
-
-
-async def test_every_window_is_exact_over_the_death_of_the_broker(own_kafka: Kafka, worker: WorkerProcess) -> None:
-    happened = some("bereft", seed=9, number=3000)
-    await produce(own_kafka.address, happened[:2000])
-    await asyncio.to_thread(own_kafka.kill)  # with the worker in the middle of it
-
-    async def noticed() -> bool:
-        return not await worker.ready()
-
-    await eventually(noticed, 30, "the worker says that it has no Kafka")
-    await asyncio.to_thread(own_kafka.start)
-    await produce(own_kafka.address, happened[2000:])
-    await until_exact(own_kafka.address, "bereft", happened)
-    await worker.until_ready()
-
-
 @pytest.mark.usefixtures("worker")
 async def test_bad_records_go_to_dead_letters_with_their_bytes_and_the_good_ones_between_them_count(
     own_kafka: Kafka,
@@ -207,11 +106,52 @@ async def test_bad_records_go_to_dead_letters_with_their_bytes_and_the_good_ones
     await eventually(counted, 30, "the good ones between them count")
 
 
-async def test_it_says_that_it_lives_and_serves_its_metrics(worker: WorkerProcess) -> None:
+async def test_a_replayed_letter_counts_once_however_often_it_is_replayed(
+    own_kafka: Kafka, worker: WorkerProcess
+) -> None:
+    """Its record was written by a machine whose clock was behind, so that its event lay in the future. By now it does
+    not."""
+    kafka = own_kafka.address
+    ahead = event("ahead", 60, course_id="revived", event_id="ahead")
+    record = (b"ahead", events.encode(ahead))
+    await send(kafka, topics.ACTIVITY, [record], timestamp_ms=NOON_MS - 3_600_000)
+    letters = Letters(kafka, timeout_s=30)
+
+    async def buried() -> list[Letter]:
+        return (await letters.find(Filter(reason=Reason.FUTURE), 10, newest=True)).letters
+
+    (letter,) = await eventually(buried, 30, "it is in activity.dead-letters")
+    for force in (False, True, True):
+        chosen, _ = await handling.choose(letters, [letter.id], 1)
+        verdicts = await handling.judge(
+            letters, chosen, Action.REPLAYED, force=force, now_ms=int(time.time() * 1000), skew_ms=300_000
+        )
+        done = await handling.carry_out(letters, Action.REPLAYED, verdicts, by="a test", why="the clock is right now")
+        assert [verdict.objection for verdict in done] == [""]
+
+    async def found_out() -> bool:
+        return await worker.metric('classpulse_events_total{verdict="duplicate"}') == 2
+
+    await eventually(found_out, 30, "the second and the third are duplicates")
+    await produce(kafka, [event("ahead", 61, course_id="revived")])
+    day_ms = NOON_MS // 86_400_000 * 86_400_000
+
+    async def counted() -> float | None:
+        return (await told(kafka, "revived")).get(("course:revived", "events_per_day", day_ms))
+
+    async def both() -> bool:
+        return (await counted() or 0) >= 2
+
+    await eventually(both, 30, "it counts, and the one after it")
+    assert await counted() == 2
+
+
+async def test_it_says_that_it_lives_and_serves_its_metrics(worker: WorkerProcess, transport: str) -> None:
     assert (await worker.get("/livez"))[0] == 200
     _, body = await worker.get("/readyz")
     beat = json.loads(body)
-    assert beat["partitions"] == {name: list(range(PARTITIONS)) for name in (topics.ACTIVITY, topics.PARTIALS)}
+    held = [topics.ACTIVITY, topics.PARTIALS, *([topics.AUDIT] if transport == "batch" else [])]
+    assert beat["partitions"] == {name: list(range(PARTITIONS)) for name in held}
     assert "classpulse_events_total" in (await worker.get("/metrics"))[1]
 
 

@@ -6,18 +6,19 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import redis.asyncio as redis
 import served
 from running import eventually
 
-from gateway import dashboard, roster, schema
+from gateway import overview, roster, schema
 from gateway.database import connected
 from gateway.roster_file import Row
 from gateway.settings import GatewaySettings
 from pipelines.live.writer import LiveWriter
 from wire import channels
-from wire.metrics import WINDOW_S, Metric, MetricPoint, ScopeUpdate
+from wire.metrics import WINDOW_S, Metric, MetricPoint, ScopeUpdate, State
 from wire.scopes import ScopeKind
 
 ROSTER = [
@@ -64,7 +65,7 @@ async def serving(settings: GatewaySettings) -> AsyncIterator[httpx.AsyncClient]
         yield client
 
 
-async def overview(settings: GatewaySettings) -> dict[str, Any]:
+async def asked(settings: GatewaySettings) -> dict[str, Any]:
     async with serving(settings) as client:
         return dict((await client.get("/api/v1/dashboard/overview")).json())
 
@@ -87,7 +88,7 @@ async def test_the_silent_and_the_strangers_are_there_too(settings: GatewaySetti
         update("course:py101", now_ms, active_students=2, **at),
         update("course:x/9", now_ms, **at),
     )
-    said = await overview(settings)
+    said = await asked(settings)
     assert said["truncated"] is False
 
     python, strange = said["courses"][1], said["courses"][2]
@@ -116,9 +117,52 @@ async def test_the_silent_and_the_strangers_are_there_too(settings: GatewaySetti
     assert students["s2"]["last_seen"] > students["s9"]["last_seen"]
 
 
+async def test_how_students_are_is_told_of_each_and_summed_up_in_the_school(settings: GatewaySettings) -> None:
+    now_ms = int(time.time() * 1000) - 2_000
+    people = {"present_students": 3, "idle_students": 1, "struggling_students": 1, "longest_wait_s": 75.5}
+    await write(
+        settings,
+        update("school:all", now_ms, active_students=9, **people),
+        update("course:py101", now_ms, **people),
+        update("team:py101/t1", now_ms, struggling_students=0, longest_wait_s=0),
+        update("student:s1", now_ms, help_requests_open=1, longest_wait_s=75.5, struggling_students=0),
+        update("student:s2", now_ms, struggling_students=1, present_students=1, idle_students=0),
+    )
+    said = await asked(settings)
+
+    def people_of(one: dict[str, Any]) -> list[float | None]:
+        return [one["active"], one["present"], one["idle"], one["struggling"], one["longest_wait_s"]]
+
+    assert (said["school"]["scope"], said["school"]["students"]) == ("school:all", 3)
+    assert people_of(said["school"]) == [9, 3, 1, 1, 75.5]
+    assert set(said["school"]["values"]) == {"active_students", *people}
+    unsaid, python = said["courses"]
+    assert people_of(python) == [0, 3, 1, 1, 75.5]
+    assert people_of(unsaid) == [0, None, None, None, None]
+    assert people_of(said["teams"][0]) == [0, None, None, 0, 0]
+    waits = [(each["waiting"], each["waiting_s"], each["struggling"]) for each in said["students"]]
+    assert waits == [(True, 75.5, False), (False, None, True), (False, None, False)]
+    presences = [(each["present"], each["idle"]) for each in said["students"]]
+    assert presences == [(None, None), (True, False), (None, None)]
+
+
+async def test_without_a_word_of_the_school_it_is_there_all_the_same(settings: GatewaySettings) -> None:
+    said = (await asked(settings))["school"]
+    assert (said["students"], said["active"], said["present"], said["values"]) == (3, 0, None, {})
+
+
+async def test_a_value_says_its_state_and_its_watermark(settings: GatewaySettings) -> None:
+    told = update("course:py101", 1_768_437_000_000, error_rate=0.5)
+    (point,) = told.points
+    corrected = msgspec.structs.replace(point, state=State.CORRECTED, watermark_ms=1_768_437_180_000)
+    await write(settings, told, ScopeUpdate(scope=told.scope, points=[corrected]))
+    value = (await asked(settings))["courses"][1]["values"]["error_rate"]
+    assert (value["state"], value["watermark"]) == ("corrected", "2026-01-15T00:33:00Z")
+
+
 async def test_a_value_has_its_window_and_its_age(settings: GatewaySettings) -> None:
     await write(settings, update("student:s1", 1_768_437_000_000, error_rate=0.5, events_by_kind=3))
-    values = (await overview(settings))["students"][0]["values"]
+    values = (await asked(settings))["students"][0]["values"]
     age_s = values["error_rate"].pop("age_s")
     assert values == {
         "error_rate": {
@@ -128,6 +172,8 @@ async def test_a_value_has_its_window_and_its_age(settings: GatewaySettings) -> 
             "start": "2026-01-15T00:25:00Z",
             "end": "2026-01-15T00:30:00Z",
             "as_of": "2026-01-15T00:30:00Z",
+            "state": "provisional",
+            "watermark": None,
         }
     }
     assert time.time() - 1_768_437_000 - age_s < 60
@@ -137,7 +183,7 @@ async def test_a_value_nobody_can_read_hides_no_other(settings: GatewaySettings)
     await write(settings, update("student:s1", 1_768_437_000_000, error_rate=0.5, active_students=1))
     async with redis.from_url(settings.redis_url) as client:
         await client.hset(channels.now("student:s1"), "error_rate", "{")
-    student = (await overview(settings))["students"][0]
+    student = (await asked(settings))["students"][0]
     assert list(student["values"]) == ["active_students"]
     assert student["active"] is True
 
@@ -145,18 +191,18 @@ async def test_a_value_nobody_can_read_hides_no_other(settings: GatewaySettings)
 async def test_too_many_are_cut_and_it_says_so(settings: GatewaySettings) -> None:
     async with redis.from_url(settings.redis_url) as client:
         await client.zadd(channels.seen(ScopeKind.STUDENT), {f"x{number}": number for number in range(2_500)})
-    said = await overview(settings)
+    said = await asked(settings)
     assert said["truncated"] is True
-    assert len(said["students"]) == dashboard.EACH_MAX
+    assert len(said["students"]) == overview.EACH_MAX
     assert [student["student_id"] for student in said["students"][:5]] == ["s1", "s2", "s3", "x2499", "x2498"]
 
 
 async def test_exactly_as_many_as_fit_are_not_cut(settings: GatewaySettings) -> None:
     async with redis.from_url(settings.redis_url) as client:
-        strangers = dashboard.EACH_MAX - 3
+        strangers = overview.EACH_MAX - 3
         await client.zadd(channels.seen(ScopeKind.STUDENT), {f"x{number}": number for number in range(strangers)})
-    said = await overview(settings)
-    assert (said["truncated"], len(said["students"])) == (False, dashboard.EACH_MAX)
+    said = await asked(settings)
+    assert (said["truncated"], len(said["students"])) == (False, overview.EACH_MAX)
 
 
 @pytest.mark.parametrize("away", ["redis_url", "postgres_url"])

@@ -1,9 +1,11 @@
-"""POST /api/v1/events while Kafka or PostgreSQL is away: 503 in time, nothing acknowledged lost, and open again."""
+"""POST /api/v1/events while Kafka or PostgreSQL is away: 503 in time, nothing acknowledged lost or unclaimed, and open
+again."""
 
 import asyncio
 import os
 import signal
 import uuid
+from pathlib import Path
 
 import psutil
 import pytest
@@ -36,7 +38,7 @@ class Load:
             else:
                 body = problem(response, 503)
                 assert "send the same again" in body["detail"]
-                sent = [(index, event["event_id"], "unknown") for index, event in enumerate(batch)]
+                sent = [(index, event["event_id"], "retry") for index, event in enumerate(batch)]
                 assert [(r["index"], r["event_id"], r["result"]) for r in body["results"]] == sent
                 assert int(response.headers["retry-after"]) > 0
                 self._refused += 1
@@ -85,9 +87,45 @@ async def test_nothing_acknowledged_is_missing_after_kafka_was_away_under_load(
                 os.kill(own_kafka.pid, signal.SIGCONT)
             await load.more_accepted()
             load.end()
-        published = [event.event_id for event in await door.published()]
-        assert set(load.accepted) <= set(published)
-        assert len(set(published)) == len(published)  # what the client library sent again is there once
+    found = await door.placed()
+    placed = {event.event_id: place for event, place in found}
+    assert set(load.accepted) <= placed.keys()
+    assert len(placed) == len(found)  # what the client library sent again is there once
+    claimed = await door.claimed()
+    assert {placed[event_id] for event_id in load.accepted} <= claimed.keys() <= set(placed.values())
+    assert set(claimed.values()) == {1}
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+async def test_what_is_spooled_while_kafka_is_away_goes_in_whole_and_in_order(
+    own_kafka: Kafka, postgres_url: str, tmp_path: Path, accepts: bool
+) -> None:
+    await make_topics(own_kafka.address)
+    spooling = {"spool_folder": str(tmp_path / "spool"), "spool_accepts": accepts}
+    async with at_the_door(own_kafka.address, postgres_url, **spooling) as door:
+        await door.opened()
+        own_kafka.kill()
+        for number in range(20):
+            body = door.event(event_id=str(uuid.uuid4()), task_id=str(number))
+            for _ in range(2):  # as who was told to does
+                response = await door.post(body)
+                if accepts:
+                    assert response.status_code == 202
+                else:
+                    assert "kept on the disk" in problem(response, 503)["detail"]
+        await asyncio.to_thread(own_kafka.start)
+
+        async def sent() -> bool:
+            return [event.task_id for event in await door.published() if event.task_id][-1:] == ["19"]
+
+        await eventually(sent, 60, "what was spooled is in Kafka")
+        order = [event.task_id for event in await door.published() if event.task_id]
+        # One that was under way when Kafka went, or came back, may be there once more under its id.
+        assert list(dict.fromkeys(order)) == [str(number) for number in range(20)], order
+        await door.opened()
+    claimed = await door.claimed()
+    assert {place for _, place in await door.placed()} == claimed.keys()
+    assert set(claimed.values()) == {1}
 
 
 async def test_a_door_that_opens_before_kafka_says_503_until_it_is_there(own_kafka: Kafka, postgres_url: str) -> None:
@@ -96,7 +134,7 @@ async def test_a_door_that_opens_before_kafka_says_503_until_it_is_there(own_kaf
     async with at_the_door(own_kafka.address, postgres_url) as door:
         await refused(door, "Kafka is not connected")
         good, bad = problem(await door.post([door.event(), door.event(kind="dancing")]), 503)["results"]
-        assert (good["result"], bad["result"], bad["field"]) == ("unknown", "rejected", "kind")
+        assert (good["result"], bad["result"], bad["field"]) == ("retry", "rejected", "kind")
         await asyncio.to_thread(own_kafka.start)
         await door.opened()
         # Under the id it was given then, it counts once, however often it arrived.

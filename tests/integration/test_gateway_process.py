@@ -2,70 +2,18 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process, create_subprocess_exec
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx
 import pytest
-import served
-from running import PATIENCE, PROJECT, eventually
+from gateway_process import ended, serving, start
+from running import PATIENCE
 from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from stack import ports
-
-
-def environment(port: int, **changes: str) -> dict[str, str]:
-    away = served.settings()
-    return {
-        **os.environ,
-        "CLASSPULSE_GATEWAY_PORT": str(port),
-        "CLASSPULSE_KAFKA": away.kafka,
-        "CLASSPULSE_REDIS_URL": away.redis_url,
-        "CLASSPULSE_POSTGRES_URL": away.postgres_url.get_secret_value(),
-        "CLASSPULSE_LOG_FORMAT": "json",
-        **changes,
-    }
-
-
-async def start(port: int, **changes: str) -> Process:
-    return await create_subprocess_exec(
-        sys.executable, "-m", "gateway", cwd=PROJECT, env=environment(port, **changes), stderr=PIPE
-    )
-
-
-async def ended(process: Process) -> tuple[int, list[dict[str, Any]]]:
-    """Exit code and log lines."""
-    async with asyncio.timeout(30 * PATIENCE):
-        _, log = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, [json.loads(line) for line in log.splitlines() if line.startswith(b"{")]
-
-
-@asynccontextmanager
-async def serving(**changes: str) -> AsyncIterator[tuple[int, Process]]:
-    """The port of a gateway that serves, and its process."""
-    port = ports.free()
-    process = await start(port, **changes)
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-
-            async def alive() -> bool:
-                try:
-                    return (await client.get("/livez")).status_code == 200
-                except httpx.TransportError:
-                    return False
-
-            await eventually(alive, 30, "alive")
-        yield port, process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
+from wire.frames import PROTOCOL
 
 
 @pytest.fixture
@@ -91,15 +39,18 @@ async def test_it_serves_with_nobody_there(port: int) -> None:
 
 
 async def test_it_ends_although_a_viewer_watches(port: int) -> None:
-    async with connect(f"ws://127.0.0.1:{port}/ws/live?scope=course:py101") as viewer:
+    async with connect(f"ws://127.0.0.1:{port}/ws/live", subprotocols=[Subprotocol(PROTOCOL)]) as viewer:
+        assert json.loads(await viewer.recv())["type"] == "hello"
+        await viewer.send('{"type":"subscribe","scope":"course:py101"}')
         assert json.loads(await viewer.recv())["type"] == "stale"  # Redis is away
         assert not viewer.protocol.extensions  # no compression
 
 
-async def test_a_taken_port_ends_it_with_the_reason(port: int) -> None:
-    code, log = await ended(await start(port))
+@pytest.mark.parametrize("processes", ["1", "2"])
+async def test_a_taken_port_ends_it_with_the_reason(port: int, processes: str) -> None:
+    code, log = await ended(await start(port, CLASSPULSE_GATEWAY_PROCESSES=processes))
     assert code != 0
-    assert any("address already in use" in line["event"] for line in log)
+    assert any("address already in use" in line["event"].lower() for line in log)
 
 
 @pytest.mark.parametrize(
@@ -117,11 +68,13 @@ async def test_only_a_trusted_proxy_says_who_the_client_is(trusted: str, believe
     ("name", "value"),
     [
         ("GATEWAY_PORT", "eighty"),
+        ("GATEWAY_PROCESSES", "0"),
         ("REDIS_URL", "127.0.0.1:6379"),
         ("POSTGRES_URL", "mysql://classpulse:hunter2@127.0.0.1/classpulse"),
         ("INFLUX_URL", "127.0.0.1:8086"),
         ("DASHBOARD_ACCESS", "everybody"),
         ("RATE_LIMIT_EVENTS", "a lot"),
+        ("RATE_LIMIT_READS", "0/minute"),
         ("LIVE_VIEWERS_MAX", "0"),
         ("DASHBOARD_HOSTS", "https://classpulse.example"),
         ("DASHBOARD_HOSTS", "localhost:8000"),

@@ -12,14 +12,14 @@ import psutil
 import pytest
 import redis.asyncio as redis
 import served
+from doors import make_topics
 from running import PATIENCE, eventually
 
-from cli import broker
 from gateway import schema
 from gateway.settings import GatewaySettings
 from stack.kafka import Kafka
 from stack.valkey import Valkey
-from wire import channels, topics, workers
+from wire import channels, workers
 from wire.workers import Heartbeat
 
 CHECKS = {"kafka", "postgresql", "redis", "history"}
@@ -52,14 +52,12 @@ async def beat(redis_url: str, *beats: Heartbeat) -> None:
 
 
 @pytest.fixture
-async def whole(own_kafka: Kafka, postgres_url: str, redis_url: str) -> GatewaySettings:
+async def whole(kafka: Kafka, postgres_url: str, redis_url: str) -> GatewaySettings:
     """Every server as it should be, and a ready worker of each pipeline."""
-    async with broker.connected(own_kafka.address, 30) as connected:
-        await connected.mend(await connected.plan(topics.load()))
-        await connected.settle(topics.load())
+    await make_topics(kafka.address)
     await schema.migrate(postgres_url)
     await beat(redis_url, *map(heartbeat, ("aggregate", "live", "history")))
-    return served.settings(kafka=own_kafka.address, postgres_url=postgres_url, redis_url=redis_url)
+    return served.settings(kafka=kafka.address, postgres_url=postgres_url, redis_url=redis_url)
 
 
 async def test_healthy_with_all_there(whole: GatewaySettings) -> None:
@@ -147,7 +145,8 @@ async def test_what_is_there_but_not_as_needed_is_down_and_says_what_to_do(
 
 
 async def test_a_broker_that_stops_answering_is_down_and_comes_back(own_kafka: Kafka, whole: GatewaySettings) -> None:
-    async with served.gateway(whole) as client:
+    await make_topics(own_kafka.address)
+    async with served.gateway(whole.model_copy(update={"kafka": own_kafka.address})) as client:
         assert (await client.get("/readyz")).status_code == 200
         process = psutil.Process(own_kafka.pid)
         process.send_signal(signal.SIGSTOP)

@@ -6,15 +6,17 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import pytest
 import served
 
 from gateway import schema
+from gateway.history import endpoint
 from gateway.settings import GatewaySettings
 from pipelines.history.influx import InfluxStore
 from pipelines.history.postgres import PostgresStore
 from pipelines.history.store import HistoryStore, Row
-from wire.metrics import WINDOW_S, Metric, MetricPoint
+from wire.metrics import WINDOW_S, Metric, MetricPoint, State
 
 T0 = datetime(2026, 1, 15, 0, 30, tzinfo=UTC)
 T0_MS = int(T0.timestamp() * 1000)
@@ -94,10 +96,43 @@ async def test_the_windows_of_a_span_by_time(store: tuple[GatewaySettings, Histo
                 "value": minute - 29,
                 "n": minute - 29,
                 "as_of": f"2026-01-15T00:{minute}:01.234000Z",
+                "state": "provisional",
+                "watermark": None,
             }
             for minute in (31, 32)
         ],
     }
+
+
+async def test_each_value_says_its_state_and_its_watermark(store: tuple[GatewaySettings, HistoryStore]) -> None:
+    settings, writer = store
+    told = [
+        msgspec.structs.replace(each, state=state, watermark_ms=T0_MS + 500 if number else 0)
+        for number, (each, state) in enumerate(zip(minutes(1, 2, 3), State, strict=True))
+    ]
+    await write(writer, [("school:all", each) for each in told])
+    async with served.gateway(settings) as client:
+        said = await ask(client, "school:all", from_=T0.isoformat(), to="2026-01-15T00:33:00Z")
+    assert [(each["state"], each["watermark"]) for each in said["points"]] == [
+        ("provisional", None),
+        ("final", "2026-01-15T00:30:00.500000Z"),
+        ("corrected", "2026-01-15T00:30:00.500000Z"),
+    ]
+
+
+async def test_every_metric_can_be_asked_for_with_each_of_its_labels(
+    store: tuple[GatewaySettings, HistoryStore],
+) -> None:
+    settings, writer = store
+    named = [(metric, label) for metric in Metric for label in endpoint.LABELS.get(metric, ("",))]
+    day_ms = T0_MS - T0_MS % 86_400_000
+    rows = [point(metric, day_ms, number, label) for number, (metric, label) in enumerate(named)]
+    await write(writer, [("school:all", each) for each in rows])
+    async with served.gateway(settings) as client:
+        for number, (metric, label) in enumerate(named):
+            span = {"from_": "2026-01-15T00:00:00Z", "to": "2026-01-15T00:01:00Z"}
+            said = await ask(client, "school:all", metric=metric, label=label, **span)
+            assert [each["value"] for each in said["points"]] == [number], (metric, label)
 
 
 async def test_nobodys_id_can_ask_for_more_than_it_names(store: tuple[GatewaySettings, HistoryStore]) -> None:
@@ -129,12 +164,23 @@ async def test_days_are_asked_by_kind_and_the_last_window_is_the_default(
 
 
 BAD: dict[str, list[tuple[str, dict[str, str]]]] = {
-    "scope": [("nobody:s1", {}), ("student:", {}), ("team:t1", {}), ("student:a\0b", {}), ("student:" + "x" * 129, {})],
+    "scope": [
+        ("nobody:s1", {}),
+        ("student:", {}),
+        ("team:t1", {}),
+        ("school:s1", {}),
+        ("student:a\0b", {}),
+        ("student:" + "x" * 129, {}),
+    ],
     "metric": [("student:s1", {"metric": "mood"}), ("student:s1", {"metric": ""})],
     "label": [
         ("student:s1", {"label": "code_run"}),
         ("student:s1", {"metric": "events_by_kind"}),
         ("student:s1", {"metric": "events_by_kind", "label": '"'}),
+        ("school:all", {"metric": "task_progress"}),
+        ("school:all", {"metric": "task_progress", "label": "mean"}),
+        ("school:all", {"metric": "score_histogram", "label": "1.0"}),
+        ("school:all", {"metric": "score_mean", "label": "0.9"}),
     ],
     "from": [
         ("student:s1", {"from": "yesterday"}),

@@ -1,17 +1,18 @@
 """API keys against a real PostgreSQL: made, found, revoked, remembered over an outage, and the command."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
 from cli.keys import app
 from gateway import schema
-from gateway.database import Database, DatabaseAwayError, connected
+from gateway.database import Database, DatabaseAwayError
 from gateway.security import keys
-from gateway.security.keys import FRESH_S, KEPT_S, RETRY_S, KeyNameError, KeyRing
+from gateway.security.keys import FRESH_S, KEPT_S, RETRY_S, KeyNameError, KeyRateError, KeyRing, Role
 
 
 class Clock:
@@ -22,13 +23,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture
-async def database(postgres_url: str) -> AsyncIterator[Database]:
-    await schema.migrate(postgres_url)
-    async with connected(postgres_url, 5) as database:
-        yield database
 
 
 async def test_a_key_is_good_until_revoked_and_its_name_is_free_again(database: Database) -> None:
@@ -46,6 +40,34 @@ async def test_a_key_is_good_until_revoked_and_its_name_is_free_again(database: 
     assert await keys.find(database, key) is None
     assert await keys.create(database, "lms") != key
     assert [(k.name, k.revoked_at is None) for k in await keys.listed(database)] == [("lms", False), ("lms", True)]
+
+
+async def test_a_key_has_one_role_and_sends_events_where_nothing_else_is_said(database: Database) -> None:
+    for role, key in (
+        (Role.PRODUCER, await keys.create(database, "lms")),
+        (Role.ADMIN, await keys.create(database, "ops", role=Role.ADMIN)),
+    ):
+        found = await keys.find(database, key)
+        assert found is not None
+        assert found.role is role
+
+
+@pytest.mark.parametrize("rate", ["6000/minute", "10/second;20000/hour", None])
+async def test_a_key_may_have_a_rate_of_its_own(database: Database, rate: str | None) -> None:
+    found = await keys.find(database, await keys.create(database, "lms", rate=rate))
+    assert found is not None
+    assert found.rate == rate
+    assert [each.rate for each in await keys.listed(database)] == [rate]
+
+
+@pytest.mark.parametrize("rate", ["", "6000", "0/minute", "10/fortnight", "10/minute; 5/hour", "10/minute\n"])
+async def test_a_rate_that_cannot_be_read_gets_into_no_key(database: Database, rate: str) -> None:
+    with pytest.raises(KeyRateError, match="expected a number per second, minute, hour or day"):
+        await keys.create(database, "lms", rate=rate)
+    await keys.create(database, "lms")
+    async with database.transaction() as connection:
+        with pytest.raises(asyncpg.CheckViolationError):
+            await connection.execute("UPDATE api_keys SET rate = $1", rate)
 
 
 async def test_the_key_itself_is_nowhere_in_the_database(database: Database) -> None:
@@ -120,6 +142,17 @@ def test_the_command_shows_a_key_once(run: Callable[..., Result]) -> None:
     assert run("revoke", "lms").exit_code == 1
 
 
+def test_the_command_gives_a_key_its_rate_and_makes_another_for_another_rate(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    file = tmp_path / "key"
+    ensure = ("create", "lms", "--ensure", "--file", str(file), "--rate")
+    made = [(run(*ensure, rate).exit_code, file.read_text()) for rate in ("10/minute", "10/minute", "20/minute")]
+    assert [code for code, _ in made] == [0, 0, 0]
+    assert made[0] == made[1] != made[2]
+    assert "20/minute" in run("list").stdout
+
+
 def test_the_command_writes_a_key_for_its_owner_only_and_makes_sure_it_is_good(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:
@@ -146,12 +179,34 @@ def test_the_command_writes_a_key_for_its_owner_only_and_makes_sure_it_is_good(
     assert re.search(r"demo +\S+ +py101 ", run("list").output)
 
 
+def test_the_command_makes_an_admins_key_and_takes_no_other_for_it(run: Callable[..., Result], tmp_path: Path) -> None:
+    file = tmp_path / "ops.key"
+    assert run("create", "ops", "--file", str(file)).exit_code == 0
+    assert run("create", "ops", "--file", str(file), "--ensure", "--admin").exit_code == 0
+    assert re.search(r"ops +\S+ +all .*\n(.*\n)*? ops +\S+ +none: admin ", run("list").output)
+    made = file.read_text()
+    assert run("create", "ops", "--file", str(file), "--ensure", "--admin").exit_code == 0
+    assert file.read_text() == made
+
+
 def test_the_command_keeps_no_key_that_could_not_be_written(run: Callable[..., Result], tmp_path: Path) -> None:
     result = run("create", "lms", "--file", str(tmp_path / "missing" / "key"))
     assert (result.exit_code, "the key was revoked" in result.output) == (1, True)
     assert run("create", "lms").exit_code == 0
 
 
-@pytest.mark.parametrize("arguments", [("lms", "--ensure"), ("lms", "--course", ""), ("lms", "--course", "a\tb")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("lms", "--ensure"),
+        ("lms", "--course", ""),
+        ("lms", "--course", "a\tb"),
+        ("ops", "--admin", "--course", "py101"),
+        ("ops", "--admin", "--rate", "10/minute"),
+        ("lms", "--rate", "0/minute"),
+        ("lms", "--rate", "10/minute\n"),
+        ("lms", "--rate", "many"),
+    ],
+)
 def test_the_command_refuses_what_makes_no_sense(run: Callable[..., Result], arguments: tuple[str, ...]) -> None:
     assert run("create", *arguments).exit_code == 2

@@ -7,144 +7,52 @@ import random
 import shutil
 import signal
 import socket
-import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlencode
 
 import pytest
 import redis.asyncio as redis
-import uvicorn
-from fastapi import FastAPI
+from live_gateway import Gateway, Writer, say
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 from running import PATIENCE, eventually
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from watching import Page
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
+from websockets.typing import Subprotocol
 
-from gateway.live import endpoint
 from gateway.live.connection import Connection
+from gateway.live.delivery import Bounds
+from gateway.live.doors import Bound
 from gateway.live.feed import Feed
-from pipelines.live.writer import LiveWriter
+from gateway.live.session import MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, SUBSCRIPTIONS_MAX
 from stack.valkey import Valkey
 from wire import channels, frames, metrics
-from wire.frames import Error, Frame, Snapshot, Stale, Update
-from wire.metrics import Metric, MetricPoint, ScopeUpdate
-
-NUMBERS = (Metric.EVENTS_PER_MINUTE, Metric.ACTIVE_STUDENTS, Metric.ERROR_RATE, Metric.HELP_REQUESTS_OPEN)
-
-
-class Gateway:
-    """The live endpoint and nothing else, served by uvicorn in a thread, with a loop of its own (uvloop, as in
-    production)."""
-
-    def __init__(
-        self,
-        redis_url: str,
-        *,
-        viewers_max: int = 100,
-        stall_s: float = 15.0,
-        refusal: str | None = None,
-        ws: type[asyncio.Protocol] = Connection,
-    ) -> None:
-        self.feed = Feed(redis_url)
-        app = FastAPI(lifespan=self._lifespan)
-        app.include_router(endpoint.router(self.feed, lambda _: refusal, viewers_max=viewers_max, stall_s=stall_s))
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
-        self._server = uvicorn.Server(
-            uvicorn.Config(app, ws=ws, ws_max_size=8_192, ws_per_message_deflate=False, log_config=None)
-        )
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
-
-    @contextlib.asynccontextmanager
-    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        await self.feed.start()
-        yield
-        await self.feed.stop()
-
-    async def __aenter__(self) -> "Gateway":
-        self._thread.start()
-
-        async def started() -> bool:
-            return self._server.started
-
-        await eventually(started, 10, "the gateway has started")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    async def stop(self) -> None:
-        self._server.should_exit = True
-        await asyncio.to_thread(self._thread.join, 20 * PATIENCE)
-        assert not self._thread.is_alive(), "the gateway does not stop"
-        self._socket.close()
-
-    def url(self, *scopes: str) -> str:
-        query = urlencode({"scope": scopes}, doseq=True)
-        return f"ws://127.0.0.1:{self.port}/ws/live?{query}"
-
-    def watch(self, *scopes: str) -> connect:
-        return connect(self.url(*scopes), compression=None, proxy=None)
-
-    @property
-    def connections(self) -> int:
-        return len(self._server.server_state.connections)
-
-
-class Writer:
-    """The pipeline's own writer, fed with numbers that only grow."""
-
-    def __init__(self, redis_url: str) -> None:
-        self._writer = LiveWriter(redis_url)
-        self.written = 0
-
-    async def write(self, *scopes: str, padding: int = 0) -> None:
-        """A few of each scope's metrics change; tried until Redis has it, as the pipeline does. `padding`: bytes that
-        make a frame bigger."""
-        updates = [self._update(scope, padding) for scope in scopes]
-
-        async def once() -> bool:
-            with contextlib.suppress(RedisError):
-                await self._writer.write(updates)
-                return True
-            return False
-
-        await eventually(once, 10, "written")
-
-    def _update(self, scope: str, padding: int) -> ScopeUpdate:
-        self.written += 1
-        chosen = random.sample(NUMBERS, random.randint(1, len(NUMBERS)))
-        points = [self._point(metric) for metric in chosen]
-        if padding:
-            points.append(self._point(Metric.EVENTS_BY_KIND, label="x" * padding))
-        return ScopeUpdate(scope=scope, points=points)
-
-    def _point(self, metric: Metric, label: str = "") -> MetricPoint:
-        return MetricPoint(
-            metric=metric,
-            label=label,
-            window_s=metrics.WINDOW_S[metric],
-            start_ms=86_400_000,
-            value=self.written,
-            n=1,
-            as_of_ms=86_400_000 + self.written,
-        )
-
-    async def __aenter__(self) -> "Writer":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._writer.close()
+from wire.frames import (
+    PROTOCOL,
+    Ack,
+    Bye,
+    CloseCode,
+    Error,
+    ErrorCode,
+    Frame,
+    Message,
+    Ping,
+    Pong,
+    Reason,
+    Snapshot,
+    Stale,
+    Subscribe,
+    Unsubscribe,
+    Update,
+)
+from wire.metrics import Metric, MetricPoint
 
 
 @pytest.fixture
@@ -176,9 +84,15 @@ async def writer(redis_url: str) -> AsyncIterator[Writer]:
         yield writer
 
 
+@pytest.fixture(params=[Connection, WebSocketsSansIOProtocol], ids=["fast", "plain"])
+def ws(request: pytest.FixtureRequest) -> type[asyncio.Protocol]:
+    """Ours, written to directly; and uvicorn's own, where that cannot be."""
+    return cast("type[asyncio.Protocol]", request.param)
+
+
 @pytest.fixture
-async def gateway(redis_url: str) -> AsyncIterator[Gateway]:
-    async with Gateway(redis_url) as running:
+async def gateway(redis_url: str, ws: type[asyncio.Protocol]) -> AsyncIterator[Gateway]:
+    async with Gateway(redis_url, ws=ws) as running:
         yield running
 
 
@@ -244,7 +158,7 @@ async def test_a_scope_nobody_ever_wrote_begins_empty(gateway: Gateway, writer: 
 
 async def test_a_frame_arrives_as_it_was_published(gateway: Gateway, writer: Writer, store: Any, scope: str) -> None:
     async with gateway.watch(scope) as connection:
-        await connection.recv()
+        assert isinstance(frames.decode(await connection.recv()), Snapshot)
         await writer.write(scope)
         frame = cast(str, await connection.recv())
     ((_, entry),) = await store.xrange(channels.stream(scope))
@@ -264,6 +178,7 @@ async def test_a_new_epoch_is_a_fresh_snapshot(gateway: Gateway, writer: Writer,
         await caught_up(connection, page, store)
         assert page.scopes[scope].epoch not in ("", before)
         assert page.scopes[scope].snapshots == 2
+        assert [each.reason for each in page.frames if isinstance(each, Snapshot)] == [Reason.NONE, Reason.EPOCH]
         await writer.write(scope)
         assert isinstance(await received(connection, page), Update)
 
@@ -332,8 +247,8 @@ async def test_no_gap_and_no_duplicate_whatever_breaks(
         """Breaks off after some frames and comes back, until told to stay; then stays until it knows all there is."""
         nonlocal connections
         while True:
-            page.reconnect()
-            async with gateway.watch(*page.scopes) as connection:
+            page.lose()
+            async with gateway.watch(*page.scopes, page=page) as connection:
                 connections += 1
                 for _ in range(random.randint(1, 80)):
                     await received(connection, page)
@@ -366,6 +281,7 @@ async def test_no_gap_and_no_duplicate_whatever_breaks(
     quiet.set()
     await asyncio.wait_for(asyncio.gather(*viewers), 30 * PATIENCE)
     assert connections > 2 * len(pages)
+    assert sum(watched.resumed for page in pages for watched in page.scopes.values()) > len(pages)
 
 
 @pytest.mark.parametrize("fault", ["killed", "hung"])
@@ -419,7 +335,7 @@ class RawViewer:
     """A viewer that reads only when it is told to, from a small receive buffer."""
 
     def __init__(self, gateway: Gateway, *scopes: str) -> None:
-        self._url = gateway.url(*scopes)
+        self._scopes = scopes
         self._port = gateway.port
         self._data = b""
         self.close_code: int | None = None
@@ -431,7 +347,7 @@ class RawViewer:
         loop = asyncio.get_running_loop()
         await loop.sock_connect(self._socket, ("127.0.0.1", self._port))
         request = (
-            f"GET {self._url.partition(str(self._port))[2]} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+            f"GET /ws/live HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: {PROTOCOL}\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         await loop.sock_sendall(self._socket, request.encode())
@@ -439,6 +355,10 @@ class RawViewer:
             assert await self._receive()
         head, _, self._data = self._data.partition(b"\r\n\r\n")
         assert b" 101 " in head.splitlines()[0]
+        assert await self.text()  # hello
+        for scope in self._scopes:
+            said = WireFrame(Opcode.TEXT, frames.encode(Subscribe(scope=scope)))
+            await loop.sock_sendall(self._socket, said.serialize(mask=True))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -479,8 +399,8 @@ async def test_a_slow_viewer_gets_the_newest_of_each_key_and_loses_count_of_noth
 ) -> None:
     page, slow_page = Page(scope), Page(scope)
     async with gateway.watch(scope) as quick, RawViewer(gateway, scope) as slow:
-        for _ in range(300):  # 1.2 MB: more than kernel and process take
-            await writer.write(scope, padding=4_000)
+        for _ in range(300):  # 6 MB: more than kernel and process take
+            await writer.write(scope, padding=20_000)
         await caught_up(quick, page, store)
         truth = await known(store, scope)
         watched = slow_page.scopes[scope]
@@ -497,7 +417,7 @@ async def test_a_slow_viewer_gets_the_newest_of_each_key_and_loses_count_of_noth
 
 
 async def test_a_viewer_who_takes_nothing_is_closed_with_3008(redis_url: str, writer: Writer, scope: str) -> None:
-    async with Gateway(redis_url, stall_s=0.3) as gateway, RawViewer(gateway, scope) as stalled:
+    async with Gateway(redis_url, bounds=Bounds(behind_s=1)) as gateway, RawViewer(gateway, scope) as stalled:
 
         async def cut_off() -> bool:
             await writer.write(*[scope] * 10, padding=4_000)
@@ -507,12 +427,14 @@ async def test_a_viewer_who_takes_nothing_is_closed_with_3008(redis_url: str, wr
         await eventually(cut_off, 20, "cut off, and waiting for its close frame to be read")
         page = Page(scope)
         while (text := await stalled.text()) is not None:
-            page.take(text)
+            bye = page.take(text)
+        assert isinstance(bye, Bye)
+        assert bye.code is CloseCode.SLOW
         assert stalled.close_code == 3008
 
 
 async def test_a_viewer_who_never_reads_again_holds_no_connection(redis_url: str, writer: Writer, scope: str) -> None:
-    async with Gateway(redis_url, stall_s=0.3) as gateway, RawViewer(gateway, scope):
+    async with Gateway(redis_url, bounds=Bounds(behind_s=1)) as gateway, RawViewer(gateway, scope):
 
         async def gone() -> bool:
             await writer.write(*[scope] * 10, padding=4_000)
@@ -522,6 +444,55 @@ async def test_a_viewer_who_never_reads_again_holds_no_connection(redis_url: str
         await eventually(gone, 20, "the connection is aborted")
 
 
+async def test_too_many_bytes_before_a_viewer_end_it(redis_url: str, writer: Writer, scope: str) -> None:
+    """As a resume or a snapshot may bring them at once."""
+    bounds = Bounds(behind_s=600, pending_bytes=20_000)
+    async with Gateway(redis_url, bounds=bounds) as gateway, RawViewer(gateway, scope):
+
+        async def gone() -> bool:
+            await writer.write(scope, padding=60_000)
+            return gateway.connections == 0
+
+        await _joined(gateway, 1)
+        await eventually(gone, 20, "closed")
+
+
+async def test_who_reads_and_never_says_so_is_closed_and_who_says_so_is_not(
+    redis_url: str, ws: type[asyncio.Protocol], writer: Writer, scope: str
+) -> None:
+    """The kernels' buffers would hide for a minute that somebody does not read."""
+    page, silent_page = Page(scope), Page(scope)
+    async with Gateway(redis_url, ws=ws, bounds=Bounds(behind_s=2)) as gateway, gateway.watch(scope) as says:
+        async with gateway.watch(scope) as silent:
+            await _joined(gateway, 2)
+
+            async def closed() -> bool:
+                await writer.write(scope)
+                with contextlib.suppress(TimeoutError):
+                    frame = await received(says, page, within_s=0.3)
+                    if isinstance(frame, Update):
+                        await say(says, Ack(scope=scope, offset=frame.offset))
+                return gateway.feed.viewers == 1
+
+            await eventually(closed, 20, "closed")
+            assert await closed_with(silent, silent_page) == 3008
+            last = silent_page.frames[-1]
+            assert isinstance(last, Bye)
+            assert last.code is CloseCode.SLOW
+        await writer.write(scope)
+        await received(says, page)
+
+
+async def test_a_half_open_connection_is_gone_after_two_heartbeats(redis_url: str) -> None:
+    async with Gateway(redis_url, heartbeat_s=0.3) as gateway, RawViewer(gateway):  # answers no ping
+
+        async def gone() -> bool:
+            return gateway.connections == 0
+
+        await _joined(gateway, 1)
+        await eventually(gone, 10, "the connection is aborted")
+
+
 async def _joined(gateway: Gateway, viewers: int) -> None:
     async def there() -> bool:
         return gateway.feed.viewers == viewers
@@ -529,98 +500,196 @@ async def _joined(gateway: Gateway, viewers: int) -> None:
     await eventually(there, 10, "joined")
 
 
-async def test_uvicorns_own_connection_will_do_too(redis_url: str, writer: Writer, scope: str) -> None:
-    page = Page(scope)
-    async with Gateway(redis_url, ws=WebSocketsSansIOProtocol, viewers_max=1) as gateway:
-        async with gateway.watch(scope) as connection:
-            assert isinstance(await received(connection, page), Snapshot)
-            await writer.write(scope)
-            assert isinstance(await received(connection, page), Update)
-            async with gateway.watch(scope) as one_too_many:
-                with pytest.raises(ConnectionClosedError) as closed:
-                    await one_too_many.recv()
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1013
-        await _joined(gateway, 0)
-
-
 # --- who is turned away ---
 
 
-@pytest.mark.parametrize("scopes_", [[], ["class:c"], ["team:t"], [f"student:{n}" for n in range(65)]])
-async def test_a_bad_scope_is_told_and_closed(gateway: Gateway, scopes_: list[str]) -> None:
-    async with gateway.watch(*scopes_) as connection:
-        frame = frames.decode(await connection.recv())
-        assert isinstance(frame, Error)
-        assert frame.code == "bad_scope"
-        with pytest.raises(ConnectionClosedError) as closed:
-            await connection.recv()
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1008
+async def answer(connection: ClientConnection, message: Message | str) -> Frame:
+    """The next frame after something was said."""
+    await connection.send(message if isinstance(message, str) else frames.encode(message).decode())
+    return frames.decode(await asyncio.wait_for(connection.recv(), 10 * PATIENCE))
 
 
-async def test_one_viewer_too_many_is_told_to_come_back(redis_url: str, scope: str) -> None:
-    async with Gateway(redis_url, viewers_max=2) as gateway:
+@pytest.mark.parametrize("scope_", ["", "class:c", "team:t", "course:"])
+async def test_a_bad_scope_is_told_and_the_connection_goes_on(gateway: Gateway, scope: str, scope_: str) -> None:
+    async with gateway.watch() as connection:
+        told = await answer(connection, Subscribe(scope=scope_))
+        assert isinstance(told, Error)
+        assert (told.code, told.retry) == (ErrorCode.BAD_SCOPE, False)
+        assert isinstance(await answer(connection, Subscribe(scope=scope)), Snapshot)
+
+
+@pytest.mark.parametrize(
+    ("said", "where"),
+    [
+        ("{", ""),
+        ('{"type":"dance"}', "dance"),
+        ('{"type":"subscribe"}', "scope"),
+        ('{"type":"measured","frame_ms":[-1],"paint_ms":[]}', "frame_ms"),
+        ('{"type":"measured","frame_ms":[],"paint_ms":[86400001]}', "paint_ms"),
+        (f'{{"type":"measured","frame_ms":{[1] * 65},"paint_ms":[]}}', "frame_ms"),
+    ],
+)
+async def test_a_bad_message_is_told_and_the_connection_goes_on(gateway: Gateway, said: str, where: str) -> None:
+    async with gateway.watch() as connection:
+        told = await answer(connection, said)
+        assert isinstance(told, Error)
+        assert told.code is ErrorCode.BAD_MESSAGE
+        assert where in told.message
+        assert isinstance(await answer(connection, Ping()), Pong)
+
+
+async def test_one_scope_too_many_is_told(gateway: Gateway, scope: str) -> None:
+    many = [f"student:{scope}-{number}" for number in range(SUBSCRIPTIONS_MAX)]
+    async with gateway.watch(*many) as connection:
+        for _ in many:
+            assert isinstance(frames.decode(await connection.recv()), Snapshot)
+        told = await answer(connection, Subscribe(scope=scope))
+        assert isinstance(told, Error)
+        assert told.code is ErrorCode.TOO_MANY_SUBSCRIPTIONS
+        await say(connection, Unsubscribe(scope=many[0]))
+        assert isinstance(await answer(connection, Subscribe(scope=scope)), Snapshot)
+
+
+async def test_what_is_unsubscribed_comes_no_more(gateway: Gateway, writer: Writer, scopes: list[str]) -> None:
+    page = Page(*scopes)
+    async with gateway.watch(*scopes) as connection:
+        for _ in scopes:
+            await received(connection, page)
+        await say(connection, Unsubscribe(scope=scopes[0]))
+        assert isinstance(await answer(connection, Ping()), Pong)
+        await writer.write(*scopes)
+        for _ in scopes[1:]:
+            frame = await received(connection, page)
+            assert isinstance(frame, Update)
+            assert frame.scope != scopes[0]
+        assert isinstance(await answer(connection, Ping()), Pong)
+
+
+async def test_only_the_metrics_asked_for_come(gateway: Gateway, writer: Writer, store: Any, scope: str) -> None:
+    page, wanted = Page(scope), Metric.ERROR_RATE
+    async with gateway.watch() as connection:
+        await say(connection, Subscribe(scope=scope, metrics=[wanted]))
+        await received(connection, page)
+        for _ in range(20):
+            await writer.write(scope)
+        _, offset, values = await known(store, scope)
+        while page.scopes[scope].offset != offset:
+            await received(connection, page)
+        assert page.scopes[scope].values == {field: each for field, each in values.items() if each.metric is wanted}
+
+
+@pytest.mark.parametrize(
+    ("bound", "code"), [(Bound(2, 100, 100), CloseCode.FULL), (Bound(100, 2, 100), CloseCode.FULL_ADDRESS)]
+)
+async def test_one_viewer_too_many_is_told_when_to_come_back(
+    redis_url: str, ws: type[asyncio.Protocol], scope: str, bound: Bound, code: CloseCode
+) -> None:
+    async with Gateway(redis_url, bound=bound, ws=ws) as gateway:
         async with gateway.watch(scope) as one, gateway.watch(scope) as two:
             await one.recv()
             await two.recv()
-            async with gateway.watch(scope) as three:
-                with pytest.raises(ConnectionClosedError) as closed:
-                    await three.recv()
-            assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == 1013
+            async with gateway.connect() as three:
+                bye = frames.decode(await three.recv())
+                assert isinstance(bye, Bye)
+                assert bye.code is code
+                assert bye.reconnect_after_ms > 0
+                assert await closed_with(three) == code
         await _joined(gateway, 0)
         async with gateway.watch(scope) as again:
             assert isinstance(frames.decode(await again.recv()), Snapshot)
 
 
-async def test_who_may_not_watch_is_told_why(redis_url: str, scope: str) -> None:
-    async with Gateway(redis_url, refusal="only from this machine") as gateway:
+async def closed_with(connection: ClientConnection, page: Page | None = None) -> int:
+    """The close code that comes next, or behind what is on its way, which the page is given."""
+    async with asyncio.timeout(10 * PATIENCE):
+        with contextlib.suppress(ConnectionClosed):
+            async for text in connection:
+                if page is not None:
+                    page.take(text)
+    return connection.close_code or 0
+
+
+async def test_another_protocol_is_refused_with_what_is_spoken(gateway: Gateway) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        await gateway.connect(subprotocols=[Subprotocol("classpulse.v0")])
+    assert refused.value.response.status_code == 400
+    assert PROTOCOL.encode() in (refused.value.response.body or b"")
+
+
+async def test_who_may_not_watch_is_told_why(redis_url: str) -> None:
+    async with Gateway(redis_url, hosts=["classpulse.example"]) as gateway:
         with pytest.raises(InvalidStatus) as refused:
-            await gateway.watch(scope)
+            await gateway.connect()
     assert refused.value.response.status_code == 403
     assert refused.value.response.headers["content-type"] == "application/problem+json"
-    assert b"only from this machine" in (refused.value.response.body or b"")
+    assert b"is not called '127.0.0.1:" in (refused.value.response.body or b"")
 
 
 @pytest.mark.parametrize(
     ("said", "code"),
     [
-        (["x"] * (endpoint.MESSAGES_PER_MINUTE_MAX + 1), 1008),
-        (["x" * (endpoint.MESSAGE_BYTES_MAX + 1)], 1009),
+        (['{"type":"ping"}'] * (MESSAGES_AT_ONCE + 100), CloseCode.CHATTER),
+        (["x" * (MESSAGE_BYTES_MAX + 1)], 1009),
         ([b"x" * 10_000], 1009),  # uvicorn's own bound
     ],
     ids=["too many", "too big", "far too big"],
 )
-async def test_who_says_too_much_is_closed(gateway: Gateway, scope: str, said: list[str | bytes], code: int) -> None:
-    async with gateway.watch(scope) as connection:
-        await connection.recv()
+async def test_who_says_too_much_is_closed(gateway: Gateway, said: list[str | bytes], code: int) -> None:
+    async with gateway.watch() as connection:
         with contextlib.suppress(ConnectionClosed):
             for message in said:
                 await connection.send(message)
-        with pytest.raises(ConnectionClosedError) as closed:
-            await connection.recv()
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == code
+        assert await closed_with(connection) == code
     await _joined(gateway, 0)
 
 
-async def test_what_a_viewer_says_is_ignored(gateway: Gateway, writer: Writer, scope: str) -> None:
-    page = Page(scope)
-    async with gateway.watch(scope) as connection:
-        await received(connection, page)
-        for message in ("{", b"\x00", "subscribe"):
-            await connection.send(message)
-        await writer.write(scope)
-        await received(connection, page)
+async def test_stopping_the_gateway_says_when_to_come_back(redis_url: str, writer: Writer, scope: str) -> None:
+    """What was on its way comes before."""
+    gateway, pages = Gateway(redis_url), [Page(scope) for _ in range(3)]
+    async with gateway, contextlib.AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(gateway.watch(scope)) for _ in pages]
+        await writer.write(*[scope] * 20)
+        stopping = asyncio.create_task(gateway.stop())
+        after = set()
+        for connection, page in zip(connections, pages, strict=True):
+            while not isinstance(bye := await received(connection, page), Bye):
+                pass
+            assert bye.code is CloseCode.STOPPING
+            after.add(bye.reconnect_after_ms)
+            assert await closed_with(connection) == CloseCode.STOPPING
+        await stopping
+        assert len(after) > 1, "they are spread"
 
 
-async def test_stopping_the_gateway_closes_with_1012(redis_url: str, scope: str) -> None:
-    gateway = Gateway(redis_url)
+async def test_stopping_where_uvicorn_closes_by_itself(redis_url: str, scope: str) -> None:
+    gateway = Gateway(redis_url, ws=WebSocketsSansIOProtocol)
     async with gateway, gateway.watch(scope) as connection:
         await connection.recv()
         await gateway.stop()
-        with pytest.raises(ConnectionClosed) as closed:
-            await connection.recv()
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1012
+        assert await closed_with(connection) == 1012
+
+
+async def test_the_feed_stops_also_when_redis_goes_at_that_moment(redis_url: str) -> None:
+    async with redis.from_url(redis_url) as client:
+        for number in range(40):
+            feed = Feed(redis_url)
+            await feed.start()
+
+            async def subscribed() -> bool:
+                return bool(await client.client_list(_type="pubsub"))
+
+            await eventually(subscribed, 10, "the feed is subscribed")
+            await client.client_kill_filter(_type="pubsub")
+            await asyncio.sleep(number / 10_000)
+            async with asyncio.timeout(10 * PATIENCE):
+                await feed.stop()
+
+
+async def test_the_feed_stops_at_every_step_of_its_connecting(redis_url: str) -> None:
+    for steps in range(40):
+        feed = Feed(redis_url)
+        await feed.start()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10 * PATIENCE):
+            await feed.stop()

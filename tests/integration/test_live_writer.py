@@ -14,7 +14,7 @@ from worker_process import point
 from pipelines.live.writer import LiveWriter
 from wire import channels, frames, metrics
 from wire.frames import Update
-from wire.metrics import Metric, MetricPoint, ScopeUpdate
+from wire.metrics import Metric, MetricPoint, ScopeUpdate, State
 from wire.scopes import Scope
 
 EXOTIC = ["py101", "a b", "{a}", "}{", '"quoted"', "back\\slash", "生徒 🎓", "x:now", "*?[a]", "%s", "x" * 128]
@@ -117,6 +117,46 @@ async def test_an_older_window_and_an_older_view_of_a_window_never_overwrite_a_n
         assert (await now(client, "course:order"))["events_per_minute"].value == shown
 
 
+async def test_a_past_window_told_again_as_final_or_corrected_hides_no_newer_one(
+    writer: LiveWriter, client: Client
+) -> None:
+    #   minutes   ├ 10:00 ┤├ 10:01 ┤          hours   ├ 10:00 ┤├ 11:00 ┤
+    #   told           5        3                          50       7
+    #   then      final, corrected to 6                  final, corrected to 60, long after the newer began
+    scope = "course:settled"
+    later_ms = point(0, minute=90).as_of_ms
+    newest = {
+        "events_per_minute": point(3, minute=1),
+        "events_per_hour": point(7, minute=60, metric=Metric.EVENTS_PER_HOUR),
+    }
+    for past in (point(5), point(50, metric=Metric.EVENTS_PER_HOUR)):
+        await writer.write([ScopeUpdate(scope=scope, points=[past, newest[past.field]])])
+        final = msgspec.structs.replace(past, state=State.FINAL, as_of_ms=later_ms, watermark_ms=later_ms - 60_000)
+        corrected = msgspec.structs.replace(final, value=past.value * 1.2, state=State.CORRECTED)
+        for told in (final, corrected):
+            offset = await client.hget(channels.head(scope), "offset")
+            await writer.write([ScopeUpdate(scope=scope, points=[told])])
+            assert (await now(client, scope))[past.field] == newest[past.field]
+            assert await client.hget(channels.head(scope), "offset") == offset, "nothing that is shown has changed"
+        await writer.write([ScopeUpdate(scope=scope, points=[newest[past.field], corrected])])  # in whichever order
+        assert (await now(client, scope))[past.field] == newest[past.field]
+
+
+async def test_the_newest_window_becomes_final_where_it_is_shown(writer: LiveWriter, client: Client) -> None:
+    """The room is empty, and no newer window follows: the one shown is told again, as of the same time or a later."""
+    scope = "course:rested"
+    shown = point(5)
+    final = msgspec.structs.replace(shown, state=State.FINAL, watermark_ms=shown.end_ms + 120_000)
+    corrected = msgspec.structs.replace(final, value=6.0, n=6, as_of_ms=shown.as_of_ms + 1, state=State.CORRECTED)
+    for told in (shown, final, corrected):
+        await writer.write([ScopeUpdate(scope=scope, points=[told])])
+        assert await now(client, scope) == {"events_per_minute": told}
+    _, frame = (await streamed(client, scope))[-1]
+    decoded = frames.decode(frame)
+    assert isinstance(decoded, Update)
+    assert decoded.values == [corrected]
+
+
 async def test_in_any_order_of_the_updates_the_newest_is_held_and_offsets_have_no_gaps(
     writer: LiveWriter, client: Client
 ) -> None:
@@ -197,7 +237,7 @@ async def test_everything_lives_as_long_as_the_names_say(writer: LiveWriter, cli
     assert channels.DAY_TTL_S - 60 < await client.ttl(channels.day(scope, DAY)) <= channels.DAY_TTL_S
 
 
-@pytest.mark.parametrize(("scope", "length"), [("student:busy", 100), ("team:c/t", 1_000), ("course:student:", 1_000)])
+@pytest.mark.parametrize(("scope", "length"), [("student:busy", 30), ("team:c/t", 1_000), ("course:student:", 1_000)])
 async def test_the_stream_is_bounded(writer: LiveWriter, client: Client, scope: str, length: int) -> None:
     assert channels.stream_max_len(scope) == length
     many = [ScopeUpdate(scope=scope, points=[point(n, minute=n)]) for n in range(length * 2 + 150)]
@@ -221,18 +261,65 @@ async def test_days_are_kept_apart_and_the_newest_is_shown(writer: LiveWriter, c
     assert (await now(client, scope))[today.field] == today
 
 
+async def test_every_metric_of_a_day_goes_by_its_day(writer: LiveWriter, client: Client) -> None:
+    scope = "school:all"
+    days = [point(5, metric=Metric.EVENTS_PER_DAY), point(0.5, metric=Metric.SCORE_HISTOGRAM, label="0.9")]
+    hour = point(3, metric=Metric.EVENTS_PER_HOUR)
+    await writer.write([ScopeUpdate(scope=scope, points=[*days, hour])])
+    held = await client.hgetall(channels.day(scope, DAY))
+    assert {field.decode() for field in held} == {one.field for one in days}
+    final = [msgspec.structs.replace(one, state=State.FINAL, as_of_ms=one.end_ms + 120_000) for one in days]
+    tomorrow = [msgspec.structs.replace(one, start_ms=one.end_ms, as_of_ms=one.end_ms + 60_000) for one in days]
+    await writer.write([ScopeUpdate(scope=scope, points=[*tomorrow, *final])])
+    held = await client.hgetall(channels.day(scope, DAY))
+    assert {field.decode(): metrics.decode_point(json) for field, json in held.items()} == {
+        one.field: one for one in final
+    }
+    assert await now(client, scope) == {one.field: one for one in [*tomorrow, hour]}
+
+
 async def test_seen_says_when_something_happened_and_not_that_time_passed(writer: LiveWriter, client: Client) -> None:
+    #   event time   10:00:40   10:00:50        11:00:00                  00:02 of the next day
+    #   told         an event   time passes     all, after a restart      the day is final
     scope = str(Scope.team("py/101", "t1"))
-    await writer.write([ScopeUpdate(scope=scope, points=[by_kind(1, as_of_ms=5_000)])])
-    await writer.write([ScopeUpdate(scope=scope, points=[point(0, as_of_ms=9_000)])])
-    await writer.write([ScopeUpdate(scope=scope, points=[by_kind(1, as_of_ms=4_000)])])
-    assert await client.zrange(channels.seen("team"), 0, -1, withscores=True) == [(b"py/101/t1", 5_000)]
+
+    async def seen_after(*points: MetricPoint) -> int:
+        await writer.write([ScopeUpdate(scope=scope, points=list(points))])
+        ((id_, seen_ms),) = await client.zrange(channels.seen("team"), 0, -1, withscores=True)
+        assert id_ == b"py/101/t1"
+        return int(seen_ms)
+
+    minute = point(1)
+    first_ms = minute.end_ms - 20_000
+    day = by_kind(1, as_of_ms=first_ms)
+    assert await seen_after(day, msgspec.structs.replace(minute, as_of_ms=first_ms)) == first_ms
+    assert await seen_after(msgspec.structs.replace(minute, as_of_ms=first_ms + 10_000)) == first_ms
+    later = msgspec.structs.replace(day, as_of_ms=minute.end_ms + 3_600_000)
+    assert await seen_after(later, point(0, minute=60)) == first_ms
+    final = msgspec.structs.replace(day, state=State.FINAL, as_of_ms=day.end_ms + 120_000)
+    still = msgspec.structs.replace(minute, start_ms=final.as_of_ms, as_of_ms=final.as_of_ms + 60_000)
+    assert await seen_after(final, still) == first_ms
+
+
+async def test_seen_is_the_end_of_a_minute_that_lies_back_and_never_goes_back(
+    writer: LiveWriter, client: Client
+) -> None:
+    """A late event, and the chunks of a backlog: the days first, the minutes behind them."""
+    as_of_ms = point(0, minute=30).end_ms
+    days, minutes = by_kind(4, as_of_ms=as_of_ms), [point(2, minute=n, as_of_ms=as_of_ms) for n in (3, 7)]
+    head = point(0, minute=30)
+    await writer.write([ScopeUpdate(scope="student:s1", points=each) for each in ([days], [*minutes, head])])
+    assert await client.zscore(channels.seen("student"), "s1") == minutes[-1].end_ms
+    await writer.write([ScopeUpdate(scope="student:s1", points=[days, minutes[0], head])])
+    assert await client.zscore(channels.seen("student"), "s1") == minutes[-1].end_ms
 
 
 async def test_of_those_seen_the_newest_are_kept(writer: LiveWriter, client: Client) -> None:
     held = {f"s{number}": number for number in range(channels.SEEN_MAX)}
     await client.zadd(channels.seen("student"), held)
-    updates = [ScopeUpdate(scope=f"student:new{n}", points=[by_kind(1, as_of_ms=10**9 + n)]) for n in range(3)]
+    updates = [
+        ScopeUpdate(scope=f"student:new{n}", points=[by_kind(1), point(1, as_of_ms=10**9 + n)]) for n in range(3)
+    ]
     await writer.write(updates)
     assert await client.zcard(channels.seen("student")) == channels.SEEN_MAX
     assert await client.zrange(channels.seen("student"), 0, 0) == [b"s3"]

@@ -1,7 +1,6 @@
 """The roster against a real PostgreSQL: imported all or nothing, imported again, copied, and the command."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from typer.testing import CliRunner
 
 from cli.roster import app
 from gateway import roster, schema
-from gateway.database import Database, DatabaseAwayError, connected
+from gateway.database import Database, DatabaseAwayError
 from gateway.roster import RosterCopy
 from gateway.roster_file import COLUMNS, Row
 from producers import school
@@ -21,13 +20,6 @@ ROWS = [
     Row("s1", "佐藤 陽菜", "ds201", "Data", None, None),
     Row("s2", "Kim", "py101", "Python", "t2", "Team 2"),
 ]
-
-
-@pytest.fixture
-async def database(postgres_url: str) -> AsyncIterator[Database]:
-    await schema.migrate(postgres_url)
-    async with connected(postgres_url, 5) as database:
-        yield database
 
 
 async def test_what_is_stored_is_read(database: Database) -> None:

@@ -51,6 +51,21 @@ async def test_the_history_table_is_keyed_as_the_stores_expect(postgres_url: str
     assert [row["attname"] for row in key] == ["scope", "metric", "label", "start_ms"]
 
 
+async def test_history_of_before_there_were_states_is_provisional(postgres_url: str) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    old = {"scope": "course:c", "metric": "error_rate", "label": "", "start_ms": 0}
+    said = {"window_s": 300, "value": 0.5, "n": 2, "as_of_ms": 299_000}
+    await schema.migrate(postgres_url, "0001")
+    columns = ", ".join(old | said)
+    await connection.execute(
+        f"INSERT INTO {history.TABLE} ({columns}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", *(old | said).values()
+    )
+    assert await schema.migrate(postgres_url) == "0001"
+    (row,) = await connection.fetch(f"SELECT * FROM {history.TABLE}")
+    await connection.close()
+    assert dict(row) == old | said | {"state": "provisional", "watermark_ms": 0}
+
+
 async def test_a_database_tells_its_version_and_what_is_wrong_with_it(postgres_url: str) -> None:
     async with connected(postgres_url, 5) as database:
         assert await database.schema_version() is None
@@ -96,10 +111,10 @@ def test_the_command_migrates_and_says_where_it_is(postgres_url: str) -> None:
         result = CliRunner().invoke(app, [*arguments, "--postgres", postgres_url])
         return result.exit_code, result.output.strip()
 
-    assert run("current") == (1, "empty\nthe newest is 0001: `classpulse db migrate` goes there")
-    assert run("migrate") == (0, "schema 0001 (was empty)")
-    assert run("migrate") == (0, "schema 0001")
-    assert run("current") == (0, "0001")
+    assert run("current") == (1, f"empty\nthe newest is {SCHEMA}: `classpulse db migrate` goes there")
+    assert run("migrate") == (0, f"schema {SCHEMA} (was empty)")
+    assert run("migrate") == (0, f"schema {SCHEMA}")
+    assert run("current") == (0, SCHEMA)
 
 
 @pytest.mark.parametrize("url", ["mysql://u:s3cret@h/d", "postgresql://h:port/d", "postgresql://[::1", "nonsense"])

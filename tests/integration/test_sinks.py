@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 import redis.asyncio as redis
+from doors import make_topics
 from redis.exceptions import RedisError
 from running import eventually
 from worker_process import PARTITIONS, WorkerProcess, apply_topics, point, read, send, tell
@@ -334,7 +335,7 @@ async def test_killed_in_the_middle_of_a_load_nothing_is_missing(
 
 
 async def test_kafka_away_is_noticed_and_survived(redis_url: str, own_kafka: Kafka, tmp_path: Path) -> None:
-    apply_topics(own_kafka)
+    await make_topics(own_kafka.address)
     sink = WorkerProcess("live", own_kafka.address, tmp_path / "sink.log", redis_url=redis_url, stall_s=3)
     first, second = updates(0), updates(UPDATES)
     sink.start()

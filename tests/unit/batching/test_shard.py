@@ -21,7 +21,7 @@ def chunk(first: int, last: int, next_offset: int | None = None, tp: TP = A) -> 
 
 def opened(at: int = 0, topics: tuple[str, ...] = ("a",), number: int = 0, **limits: int) -> Shard:
     shard = Shard(number, topics, Limits(**limits))  # type: ignore[arg-type]
-    shard.begin(dict.fromkeys(topics, at))
+    shard.begin(dict.fromkeys(topics, at), {})
     return shard
 
 
@@ -83,7 +83,7 @@ def test_closing_forgets_what_was_not_taken_and_lets_the_rest_finish() -> None:
     assert not shard.has_room("a")
     shard.finish("a")
     assert shard.position == {"a": 2}
-    shard.begin({"a": 2})
+    shard.begin({"a": 2}, {})
     assert shard.take("a") is None
 
 
@@ -154,7 +154,7 @@ async def test_delivery_leaves_out_what_is_not_open() -> None:
     assert delivery.wanted() == set()
     delivery.put(chunk(0, 3))
     delivery.put(chunk(0, 3, tp=TP("a", 7)))
-    delivery.shards[0].begin({"a": 0})
+    delivery.shards[0].begin({"a": 0}, {})
     assert delivery.wanted() == {A}
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(delivery.take("a"), 0.01)

@@ -1,5 +1,7 @@
 """A table's partition: a dictionary that knows what the next flush has to write."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -53,9 +55,10 @@ def test_a_partition_that_is_not_ours() -> None:
         it.partition(0)
 
 
-def test_the_reserved_key() -> None:
+@pytest.mark.parametrize("key", [POSITION.decode(), None])
+def test_keys_that_may_not_be(key: Any) -> None:
     it = table()
-    it.partition(0)[POSITION.decode()] = 1
+    it.partition(0)[key] = 1
     with pytest.raises(ValueError, match="may not have the key"):
         list(it.changes(0))
 

@@ -2,14 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from gateway.app import create_app
-from gateway.live import endpoint as live
 from gateway.settings import GatewaySettings
-from wire.frames import Frame
 
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
 NOT_IN_OPENAPI = {"WS /ws/live", "GET /openapi.json"}
@@ -23,16 +21,6 @@ def openapi() -> dict[str, Any]:
 def test_every_route_has_its_row_and_no_other_is_told(openapi: dict[str, Any]) -> None:
     routes = {f"{method.upper()} {path}" for path, methods in openapi["paths"].items() for method in methods}
     assert set(re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", PAGE.read_text(), re.MULTILINE)) == routes | NOT_IN_OPENAPI
-
-
-def test_every_frame_has_its_row_and_every_close_code_of_ours() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| (`scope`[^|]*|`code`[^|]*) \|", PAGE.read_text(), re.MULTILINE))
-    frames = {
-        of.__struct_config__.tag: ", ".join(f"`{field}`" for field in of.__struct_fields__) for of in get_args(Frame)
-    }
-    assert rows == frames
-    codes = {str(value.code) for value in vars(live).values() if isinstance(value, live.Ending)} - {"1000"}
-    assert codes <= set(re.findall(r"^\| (\d{4}) \|", PAGE.read_text(), re.MULTILINE))
 
 
 def test_every_operation_says_what_it_does_and_how_it_is_asked(openapi: dict[str, Any]) -> None:

@@ -14,10 +14,12 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from batching import telemetry as batches
+from gateway import telemetry as viewers
 from gateway.settings import GatewaySettings
 from pipelines import telemetry
 from pipelines.settings import AggregateSettings, HistorySettings, LiveSettings, WorkerSettings
 from wire import topics
+from wire.dead_letters import Reason
 from wire.topics import Topic
 
 PROJECT = Path(__file__).parents[3]
@@ -72,7 +74,7 @@ def test_every_variable_in_the_code_is_documented_and_none_besides() -> None:
 
 
 def _metrics() -> Iterable[MetricWrapperBase]:
-    defined = [*vars(telemetry).values(), *vars(batches).values()]
+    defined = [*vars(telemetry).values(), *vars(batches).values(), *vars(viewers).values()]
     return (value for value in defined if isinstance(value, MetricWrapperBase))
 
 
@@ -105,3 +107,8 @@ def test_every_topic_has_its_row_and_no_other_is_told() -> None:
         for topic in topics.load().values()
     }
     assert rows == _rows("topics.md", 7)
+
+
+def test_every_reason_of_a_dead_letter_is_explained() -> None:
+    explained = {row.partition(_BETWEEN)[0] for row in _rows("topics.md", 2)}
+    assert set(Reason) <= set(re.findall(r"`(\w+)`", " ".join(explained)))

@@ -26,7 +26,7 @@ def test_a_record_that_kafka_takes_is_kept_with_its_bytes(value: bytes | None) -
 
 def test_of_a_larger_one_the_letter_says_where_it_lies() -> None:
     kept = letter(bytes(5_000_000))
-    assert kept.value is None
+    assert (kept.value, kept.left_out_bytes) == (None, 5_000_000)
     assert kept.detail == (
         "not what the topic holds; its 5,000,000 bytes are too many for a letter and stay in activity"
     )

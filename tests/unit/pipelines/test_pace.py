@@ -3,7 +3,9 @@
 import pytest
 
 from pipelines.pace import Busy, gap_s
-from pipelines.publisher import LONGEST_S, QUIET_S, SHARE
+from pipelines.publisher import LONGEST_S, QUIET_S
+
+SHARE = 0.075
 
 
 def gap(took_s: float, busy: float = 1.0) -> float:

@@ -55,10 +55,10 @@ class _Topic:
     def __init__(self, book: Book, name: str) -> None:
         self._book, self._name = book, name
 
-    async def send(self, *, key: bytes | None, value: bytes | None) -> Any:  # noqa: ARG002 -- as Faust's
+    async def send(self, *, key: bytes | None = None, value: bytes | None, partition: int | None = None) -> Any:  # noqa: ARG002 -- as Faust's
         async def land() -> None:
             await asyncio.sleep(0)
-            self._book.landed.append((self._name, (key or b"").decode()))
+            self._book.landed.append((self._name, key.decode() if key else "progress"))
 
         return asyncio.ensure_future(land())
 
@@ -87,24 +87,26 @@ class Stream:
 
 
 async def test_a_flush_writes_what_is_said_then_the_living_then_the_marker_then_the_tombstones() -> None:
-    happened = [event("s1", 0), event("s2", 1, Kind.HELP_REQUESTED), event("s3", 3 * 86_400), event("s2", 1)]
-    log = records(happened)
+    day = 86_400
+    happened = [event("s1", 0), event("s2", 1, Kind.HELP_REQUESTED), event("s3", 3 * day), event("s2", 1)]
+    log = records([*happened, event("s3", 6 * day), event("s3", 6 * day + 1)])
     book = Book()
     worker: Any = book
-    await Folding(worker, AggregateSettings(), book.table).run(Stream([log[:2], log[2:]]))
-    steps: list[tuple[str, set[str]]] = []
-    for what, key in book.landed:
-        if not steps or steps[-1][0] != what:
-            steps.append((what, set()))
-        steps[-1][1].add(key)
-    scopes = {"student:s1", "student:s2", "course:py101"}
-    assert steps == [
-        ("partials", scopes),
-        ("students", {"s1", "s2"}),
-        ("partitions", {"3"}),
-        ("partials", {"student:s3", "course:py101"}),
-        ("activity.late", {"s2"}),
-        ("students", {"s2", "s3"}),
-        ("partitions", {"3"}),
-        ("tombstones", {"s1"}),
-    ]
+    batches = [log[:2], log[2:4], log[4:5], log[5:]]
+    await Folding(worker, AggregateSettings(), book.table).run(Stream(batches))
+    flushes: list[list[tuple[str, str]]] = [[]]
+    for landed in book.landed:
+        if landed[0] == "partials" and flushes[-1] and flushes[-1][-1][0] != "partials":
+            flushes.append([])
+        flushes[-1].append(landed)
+    order = ["partials", "metrics", "activity.late", "students", "ids", "partitions", "tombstones"]
+    for flush in flushes:
+        assert [order.index(what) for what, _ in flush] == sorted(order.index(what) for what, _ in flush)
+        assert {"partials", "metrics", "students", "ids", "partitions"} <= {what for what, _ in flush}
+        said = [key for what, key in flush if what == "partials"]
+        assert set(said) == {"school:all", "course:py101", "progress"}
+        assert said.index("progress") == 2, "who hears of it has heard the others"
+    assert len(flushes) == len(batches)
+    assert [key for what, key in flushes[1] if what == "activity.late"] == ["s2"]
+    gone = [(number, key) for number, flush in enumerate(flushes) for what, key in flush if what == "tombstones"]
+    assert (2, "s1") in gone

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.xapi import KIND_OF_VERB, StatementError, event_of
+from producers.xapi import StatementError, event_of
 from wire.events import ID_MAX, Kind
+from wire.xapi import KIND_OF_VERB
 
 ADL = "http://adlnet.gov/expapi/verbs"
 VIDEO = "https://w3id.org/xapi/video"

@@ -40,6 +40,8 @@ _event = st.builds(
     score=st.none() | st.floats(0, 1),
     success=st.none() | st.booleans(),
     duration_s=st.none() | st.floats(0, 86_400),
+    clock_correction_ms=st.none() | st.integers(-(2**53), 2**53),
+    verb=st.none() | _id,
 )
 
 
@@ -102,6 +104,7 @@ def test_absent_fields_are_not_written() -> None:
         ("success", "yes"),
         ("duration_s", -1),
         ("duration_s", 86_401),
+        ("verb", "a\nb"),
     ],
 )
 def test_a_value_out_of_bounds_is_refused_by_name(field: str, value: object) -> None:

@@ -2,12 +2,15 @@
 
 import re
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wire.history import line
-from wire.metrics import Metric, MetricPoint
+from wire.metrics import Metric, MetricPoint, State
+
+FIELDS = ' value=2.5,n=3i,as_of_ms=61000i,window_s=60i,state="provisional",watermark_ms=0i 1000'
 
 
 def _point(label: str = "") -> MetricPoint:
@@ -25,10 +28,16 @@ def _point(label: str = "") -> MetricPoint:
         (r"student:SCHOOL\yuki", "", r"events_per_minute,scope=student:SCHOOL\yuki"),
         (r"student:a\ b", "", r"events_per_minute,scope=student:a\\ b"),  # read back by influxd as it was
         ('student:"生徒"', "", 'events_per_minute,scope=student:"生徒"'),
+        ("school:all", "", "events_per_minute,scope=school:all"),
     ],
 )
 def test_special_characters_are_escaped(scope: str, label: str, expected: str) -> None:
-    assert line(scope, _point(label)) == f"{expected} value=2.5,n=3i,as_of_ms=61000i,window_s=60i 1000"
+    assert line(scope, _point(label)) == expected + FIELDS
+
+
+def test_state_and_watermark_are_said_whatever_they_are() -> None:
+    point = msgspec.structs.replace(_point(), state=State.CORRECTED, watermark_ms=1_768_471_260_000)
+    assert ',state="corrected",watermark_ms=1768471260000i ' in line("course:c", point)
 
 
 def test_values_keep_all_their_digits() -> None:
@@ -44,5 +53,4 @@ def _read(text: str) -> tuple[str, str]:
 
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1).filter(lambda text: not text.endswith("\\")))
 def test_a_reader_finds_the_scope_again(text: str) -> None:
-    fields = " value=2.5,n=3i,as_of_ms=61000i,window_s=60i 1000"
-    assert _read(line(f"course:{text}", _point())) == (f"course:{text}", fields)
+    assert _read(line(f"course:{text}", _point())) == (f"course:{text}", FIELDS)

@@ -2,18 +2,16 @@
 
 import json
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.ingest.judge import EVENT_MAX_BYTES, EVENTS_MAX, BodyError, Posted, Rejection, judge
+from gateway.ingest.judge import EVENT_MAX_BYTES, EVENTS_MAX, BodyError, Posted, Rejection, judge, judge_lines
 from wire.events import Kind
 
-NOW = datetime(2026, 1, 15, 0, 30, tzinfo=UTC)
-SKEW_S = 300
 GOOD: dict[str, Any] = {
     "student_id": "s001",
     "course_id": "py101",
@@ -28,7 +26,7 @@ DEEP = b'{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}"
 
 
 def one(event: object) -> Posted | Rejection:
-    (verdict,) = judge(json.dumps(event).encode(), NOW, SKEW_S)
+    (verdict,) = judge(json.dumps(event).encode()).verdicts
     return verdict
 
 
@@ -84,10 +82,6 @@ def test_a_missing_field_is_named(field: str) -> None:
         ("occurred_at", "yesterday", "expected an RFC 3339 time with its offset"),
         ("occurred_at", "2026-01-15T09:30:00", "with its offset"),
         ("occurred_at", 1_768_437_000, "expected an RFC 3339 time with its offset"),
-        ("occurred_at", "1970-01-01T00:00:00Z", "not after 1970"),
-        ("occurred_at", "0001-01-01T00:00:00+14:00", "not after 1970"),
-        ("occurred_at", "2026-01-15T00:35:00.001Z", "more than 300 s ahead"),
-        ("occurred_at", "9999-12-31T23:59:59-14:00", "more than 300 s ahead"),
         ("occurred_at", "2026-02-30T00:00:00Z", "expected an RFC 3339 time with its offset"),
         ("score", 1.5, "<= 1.0"),
         ("score", "1", "got `str`"),
@@ -95,6 +89,7 @@ def test_a_missing_field_is_named(field: str) -> None:
         ("duration_s", -1, ">= 0.0"),
         ("duration_s", 86_401, "<= 86400.0"),
         ("event_id", "1", "Invalid UUID"),
+        ("verb", "a\nb", "no control characters"),
     ],
 )
 def test_a_bad_value_is_told_with_its_field_and_the_reason(field: str, value: object, reason: str) -> None:
@@ -103,14 +98,9 @@ def test_a_bad_value_is_told_with_its_field_and_the_reason(field: str, value: ob
     assert reason in told[1]
 
 
-def test_the_edges_of_time_are_in() -> None:
-    assert isinstance(one({**GOOD, "occurred_at": "1970-01-01T00:00:00.001Z"}), Posted)
-    assert isinstance(one({**GOOD, "occurred_at": (NOW + timedelta(seconds=SKEW_S)).isoformat()}), Posted)
-
-
 def test_an_event_too_large_is_rejected_by_itself() -> None:
     large = {**GOOD, "remark": "x" * EVENT_MAX_BYTES}
-    bad, good = judge(json.dumps([large, GOOD]).encode(), NOW, SKEW_S)
+    bad, good = judge(json.dumps([large, GOOD]).encode()).verdicts
     assert isinstance(bad, Rejection)
     assert "an event is at most 32768" in bad.reason
     assert isinstance(good, Posted)
@@ -129,7 +119,7 @@ def test_an_event_too_large_is_rejected_by_itself() -> None:
 def test_half_a_surrogate_pair_or_broken_utf_8_spoils_only_its_event(value: bytes, field: str) -> None:
     good = json.dumps({**GOOD, "student_id": "学生"}, ensure_ascii=False).encode()
     bad = json.dumps({**GOOD, "event_id": GOOD_ID, "student_id": "HERE"}).encode().replace(b'"HERE"', value)
-    first, second = judge(b"[" + good + b"," + bad + b"]", NOW, SKEW_S)
+    first, second = judge(b"[" + good + b"," + bad + b"]").verdicts
     assert isinstance(first, Posted)
     assert first.student_id == "学生"
     assert second == Rejection(GOOD_ID, field, "not text: half a surrogate pair, or not UTF-8")
@@ -137,7 +127,7 @@ def test_half_a_surrogate_pair_or_broken_utf_8_spoils_only_its_event(value: byte
 
 @pytest.mark.parametrize("element", [1, None, "event", [], [[]], True])
 def test_what_is_no_object_is_rejected_by_itself(element: object) -> None:
-    bad, good = judge(json.dumps([element, GOOD]).encode(), NOW, SKEW_S)
+    bad, good = judge(json.dumps([element, GOOD]).encode()).verdicts
     assert isinstance(bad, Rejection)
     assert "Expected `object`" in bad.reason
     assert isinstance(good, Posted)
@@ -175,7 +165,7 @@ def test_what_is_no_object_is_rejected_by_itself(element: object) -> None:
 )
 def test_a_body_that_is_no_list_of_events_is_refused_as_a_whole(body: bytes, reason: str) -> None:
     with pytest.raises(BodyError) as refused:
-        judge(body, NOW, SKEW_S)
+        judge(body)
     assert reason in str(refused.value)
 
 
@@ -190,17 +180,86 @@ def test_a_body_that_is_no_list_of_events_is_refused_as_a_whole(body: bytes, rea
 def test_an_event_nested_too_deep_is_rejected_by_itself(deep: bytes, reason: str) -> None:
     good = json.dumps({**GOOD, "remark": 'a "], [{" b'}).encode()
     bad_text = json.dumps({**GOOD, "task_id": "HERE"}).encode().replace(b"HERE", rb"\ud800")
-    first, second, third, fourth, last = judge(
-        b" [%b , %b,%b,%b, %b]" % (deep, good, bad_text, deep, good), NOW, SKEW_S
-    )
+    first, second, third, fourth, last = judge(b" [%b , %b,%b,%b, %b]" % (deep, good, bad_text, deep, good)).verdicts
     assert first == fourth == Rejection(None, None, reason)
     assert second == last == one(GOOD)
     assert isinstance(third, Rejection)
     assert third.field == "task_id"
 
 
+def test_an_envelope_says_when_it_was_sent() -> None:
+    found = judge(json.dumps({"sent_at": "2026-01-15T09:30:05+09:00", "events": [GOOD, 7]}).encode())
+    assert found.sent_at == datetime(2026, 1, 15, 0, 30, 5, tzinfo=UTC)
+    assert found.verdicts[0] == one(GOOD)
+    assert isinstance(found.verdicts[1], Rejection)
+    assert judge(json.dumps({"events": [GOOD]}).encode()) == judge(json.dumps([GOOD]).encode())
+    assert judge(json.dumps({"events": [GOOD], "sent_at": None}).encode()).sent_at is None
+
+
+def test_half_a_surrogate_pair_in_an_envelope_spoils_only_its_event() -> None:
+    text = json.dumps({"sent_at": "2026-01-15T00:30:05Z", "events": [GOOD, {**GOOD, "student_id": "HERE"}]})
+    found = judge(text.replace("HERE", "\\ud800").encode())
+    assert found.sent_at == datetime(2026, 1, 15, 0, 30, 5, tzinfo=UTC)
+    good, bad = found.verdicts
+    assert good == one(GOOD)
+    assert isinstance(bad, Rejection)
+    assert bad.field == "student_id"
+
+
+def test_an_event_may_have_a_field_of_the_name_events() -> None:
+    assert one({**GOOD, "events": []}) == one(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("envelope", "reason"),
+    [
+        ({"events": {}}, "events or sent_at: Expected `array`"),
+        ({"events": []}, "the list is empty"),
+        ({"events": [GOOD], "sent_at": 7}, "events or sent_at: Expected `str"),
+        ({"events": [GOOD], "sent_at": "2026-01-15T00:30:05"}, "sent_at: expected an RFC 3339 time with its offset"),
+        ({"events": [GOOD] * (EVENTS_MAX + 1)}, "501 events"),
+    ],
+)
+def test_an_envelope_that_holds_no_list_or_no_time_is_refused(envelope: object, reason: str) -> None:
+    with pytest.raises(BodyError) as refused:
+        judge(json.dumps(envelope).encode())
+    assert reason in str(refused.value)
+
+
+def test_each_line_of_ndjson_is_judged_by_itself() -> None:
+    good = json.dumps(GOOD).encode()
+    bad_text = json.dumps({**GOOD, "event_id": GOOD_ID, "student_id": "HERE"}).encode().replace(b"HERE", rb"\ud800")
+    lines = [good + b"\r", b" ", b'{"student_id": ', DEEP, bad_text, b"[]", good + good, b"\xff", good]
+    first, broken, deep, text, array, two, bytes_, last = judge_lines(b"\n".join(lines)).verdicts
+    assert first == last == one(GOOD)
+    assert text == Rejection(GOOD_ID, "student_id", "not text: half a surrogate pair, or not UTF-8")
+    reasons = [verdict.reason for verdict in (broken, deep, array, two, bytes_) if isinstance(verdict, Rejection)]
+    assert [reason.partition(":")[0] for reason in reasons] == [
+        "not JSON",
+        "nested too deep",
+        "Expected `object`, got `array`",
+        "not JSON",
+        "not JSON",
+    ]
+
+
+@pytest.mark.parametrize(("lines", "reason"), [(b" \n\n", "is empty"), (b"{}\n" * (EVENTS_MAX + 1), "501 events")])
+def test_ndjson_with_no_event_or_too_many_is_refused_as_a_whole(lines: bytes, reason: str) -> None:
+    with pytest.raises(BodyError, match=reason):
+        judge_lines(lines)
+
+
+@given(st.lists(st.binary(max_size=30) | st.just(json.dumps(GOOD).encode()), min_size=1, max_size=20))
+def test_whatever_lines_are_posted_each_has_a_verdict(lines: list[bytes]) -> None:
+    whole = b"\n".join(lines)
+    wanted = [line for line in whole.split(b"\n") if line.strip()]
+    if wanted:
+        for line, verdict in zip(wanted, judge_lines(whole).verdicts, strict=True):
+            assert isinstance(verdict, Posted) if line.strip() == json.dumps(GOOD).encode() else verdict
+
+
 def test_as_many_as_allowed_are_judged() -> None:
-    assert len(judge(b"[" + b",".join([b"{}"] * EVENTS_MAX) + b"]", NOW, SKEW_S)) == EVENTS_MAX
+    assert len(judge(b"[" + b",".join([b"{}"] * EVENTS_MAX) + b"]").verdicts) == EVENTS_MAX
 
 
 MUTATION = st.tuples(st.integers(0, 400), st.integers(0, 3), st.binary(max_size=4))
@@ -215,7 +274,7 @@ def test_whatever_is_broken_in_a_body_the_judge_has_a_verdict_or_says_why_not(
     for at, removed, put in mutations:
         body[at : at + removed] = put
     try:
-        verdicts = judge(bytes(body), NOW, SKEW_S)
+        verdicts = judge(bytes(body)).verdicts
     except BodyError:
         return
     assert verdicts
@@ -238,8 +297,8 @@ def test_good_events_survive_whatever_lies_beside_them(changes: dict[str, object
         json.dumps(posted, allow_nan=False)
     except ValueError:  # NaN and Infinity are not JSON: nothing of it can be trusted
         with pytest.raises(BodyError):
-            judge(body.encode(), NOW, SKEW_S)
+            judge(body.encode())
         return
-    first, beside, last = judge(body.encode(), NOW, SKEW_S)
+    first, beside, last = judge(body.encode()).verdicts
     assert first == last == one(GOOD)
     assert isinstance(beside, Posted) or (beside.field in {*changes, None} and beside.reason)

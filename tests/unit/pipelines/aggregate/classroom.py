@@ -1,18 +1,28 @@
 """What the tests of the aggregate share: events in a line of code, and a truth counted by other means."""
 
+import copy
 import random
 from collections import Counter
+from collections.abc import Container
 from typing import Any
 
-from pipelines.aggregate.fold import Bounds, Fold, Marker
-from pipelines.aggregate.merge import Merge
+import msgspec
+
+from pipelines.aggregate.fold import Bounds, Fold
+from pipelines.aggregate.marker import Marker
+from pipelines.aggregate.merge import Held, Merge, Window
 from pipelines.records import Message
-from wire import events
+from wire import events, partials
 from wire.events import ActivityEvent, Kind
 from wire.metrics import Metric, MetricPoint
+from wire.partials import Progress, Said
 
 NOON_MS = 1_638_187_200_000  # 2021-11-29T12:00:00Z
 BOUNDS = Bounds(lateness_ms=3_600_000, skew_ms=300_000)
+GRACE_MS = 120_000
+
+held_encode = msgspec.msgpack.Encoder().encode
+held_decoder = msgspec.msgpack.Decoder(Held)
 
 
 def event(student: str, at_s: float, kind: Kind = Kind.CODE_RUN, **fields: Any) -> ActivityEvent:
@@ -57,24 +67,62 @@ class Pipeline:
 
     def __init__(self, partitions: int = 1) -> None:
         self.folds = [new_fold(partition) for partition in range(partitions)]
-        self.merge = Merge(0, BOUNDS.lateness_ms)
-        self.points: dict[tuple[str, str, int], MetricPoint] = {}
+        self.merge = Merge(0, range(partitions), BOUNDS.lateness_ms, GRACE_MS)
+        self.stored: dict[Window, Held] = {}  # the changelog as committed
+        self.points: dict[tuple[str, str, int], MetricPoint] = {}  # the newest of each
+        self.told: list[tuple[str, MetricPoint]] = []
 
-    def tell(self, wall_ms: int = 0) -> None:
+    def tell(self, wall_ms: int = 0, idle: Container[int] = ()) -> None:
+        """What a tick does. `idle`: partitions of which it is known that nothing comes."""
         for fold in self.folds:
-            for partial in fold.partials():
-                self.merge.apply(partial, wall_ms)
-            fold.changes()
-        for update in self.merge.updates(wall_ms):
+            marker = fold.marker
+            said: list[Said] = [*fold.partials()]
+            said.append(
+                Progress(
+                    partition=marker.partition,
+                    offset=marker.offset,
+                    event_time_ms=marker.event_time_ms,
+                    idle=marker.partition in idle,
+                )
+            )
+            for one in said:
+                self.merge.apply(partials.decode(partials.encode(one)), wall_ms)
+            fold.changed(), fold.changes(), fold.seen_ids()
+        self.update()
+
+    def update(self) -> None:
+        for update in self.merge.updates():
             for point in update.points:
+                self.told.append((update.scope, point))
                 self.points[update.scope, point.field, point.start_ms] = point
+
+    def commit(self, wall_ms: int = 0) -> dict[Window, Held | None]:
+        """What a commit does, and it succeeds. Returns what it wrote."""
+        self.merge.time.advance()
+        self.update()
+        changes = self.merge.changes(wall_ms)
+        for window, held in changes.items():
+            if held is None:
+                self.stored.pop(window, None)
+            else:
+                self.stored[window] = held_decoder.decode(held_encode(held))
+        return changes
+
+    def pass_time(self, wall_ms: int) -> None:
+        """Until the wall clock has carried told time on."""
+        self.commit(wall_ms)
+        self.commit(wall_ms)
+
+    def restart_merge(self, wall_ms: int = 0) -> None:
+        sources = range(len(self.folds))
+        self.merge = Merge.restore(0, sources, BOUNDS.lateness_ms, GRACE_MS, copy.deepcopy(self.stored), wall_ms)
 
     def value(self, scope: str, metric: Metric, end_s: int, window_s: int) -> float:
         return self.points[scope, metric.value, NOON_MS + (end_s - window_s) * 1000].value
 
 
-def new_fold(partition: int = 0) -> Fold:
-    return Fold.restore(Marker(partition), BOUNDS, {})
+def new_fold(partition: int = 0, bounds: Bounds = BOUNDS) -> Fold:
+    return Fold.restore(Marker(partition), bounds, {}, {})
 
 
 def truth(happened: list[ActivityEvent], scope: str, start_ms: int, window_s: int) -> tuple[int, int, int, int]:
@@ -83,7 +131,13 @@ def truth(happened: list[ActivityEvent], scope: str, start_ms: int, window_s: in
         one
         for one in happened
         if start_ms <= one.occurred_at_ms < start_ms + window_s * 1000
-        and scope in (f"course:{one.course_id}", f"team:{one.course_id}/{one.team_id}", f"student:{one.student_id}")
+        and scope
+        in (
+            "school:all",
+            f"course:{one.course_id}",
+            f"team:{one.course_id}/{one.team_id}",
+            f"student:{one.student_id}",
+        )
     ]
     tried = Counter(one.success for one in inside)
     return len(inside), len({one.student_id for one in inside}), tried[True] + tried[False], tried[False]

@@ -4,8 +4,9 @@ A commit is all or nothing (tests/integration/test_batching.py), so a life begin
 reads again what was acknowledged since.
 """
 
+import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 
 from batching import Batch, Limits
 from batching.shard import Shard
-from pipelines.aggregate.agents import Folding, Merging
+from pipelines.aggregate.agents import PANES_MAX
+from pipelines.aggregate.folding import COSTLY_S, Folding
+from pipelines.aggregate.merging import Merging
 from pipelines.outlet import Outgoing, Outlet
 from pipelines.records import Message, Record
 from pipelines.settings import AggregateSettings
@@ -25,21 +28,53 @@ from wire import dead_letters, events, metrics, partials, topics
 from wire.dead_letters import Reason
 from wire.events import Kind
 from wire.metrics import MetricPoint
+from wire.partials import Partial, Progress
 
 PARTITION = 3
 SETTINGS = AggregateSettings()
 
 
+class Unanswered:
+    """Stands where the outlet does: what it is given is acknowledged when the test says so."""
+
+    def __init__(self) -> None:
+        self.told: list[Outgoing] = []
+        self.put = self.told.append
+        self._asked, self._acknowledges = asyncio.Event(), asyncio.Event()
+
+    async def parcel(self) -> "Unanswered":
+        self._asked.set()
+        return self
+
+    async def delivered(self) -> None:
+        await self._acknowledges.wait()
+
+    async def holds_up(self, work: Coroutine[Any, Any, None]) -> None:
+        """Fails where the work does not wait for it."""
+        tasks = working, _ = asyncio.create_task(work), asyncio.create_task(self._asked.wait())
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        assert not working.done()
+        self._acknowledges.set()
+        await working
+
+
 class Life:
     """One process, from its restored tables to its end."""
 
-    def __init__(self, committed: dict[str, dict[bytes, bytes]], wall_ms: list[int]) -> None:
+    def __init__(
+        self,
+        committed: dict[str, dict[bytes, bytes]],
+        wall_ms: list[int],
+        costly_s: float = COSTLY_S,
+        outlet: Any = None,
+    ) -> None:
         self.app: App = create_app("aggregate", SETTINGS)
         self.app.batch_topic(topics.ACTIVITY)
         self.app.batch_topic(topics.PARTIALS)
+        self.app.batch_topic(topics.AUDIT)
         worker = Worker(self.app, SETTINGS)
-        outlet = Outlet(lambda: pytest.fail("no broker here"), ())
-        self.folding = Folding(worker, SETTINGS, outlet)
+        outlet = outlet or Outlet(lambda: pytest.fail("no broker here"), ())
+        self.folding = Folding(worker, SETTINGS, outlet, lambda: wall_ms[0], costly_s)
         self.merging = Merging(worker, SETTINGS, outlet, lambda: wall_ms[0])
         self.committed = committed
         self.shard = self.app.delivery.shards[PARTITION] = Shard(PARTITION, self.app.batch_topics, Limits())
@@ -51,7 +86,8 @@ class Life:
         self.folding.restore(PARTITION)
         self.merging.restore(PARTITION)
 
-    async def fold(self, read: Sequence[Record]) -> None:
+    async def fold(self, read: Sequence[Record], end: int = 0) -> None:
+        self.shard.highwater[topics.ACTIVITY] = end or read[-1].offset + 1
         await self.folding.run(self._batches(topics.ACTIVITY, read))
 
     async def merge(self, read: Sequence[Record], end: int) -> None:
@@ -72,6 +108,7 @@ class Life:
 
     def before_commit(self) -> list[Outgoing]:
         """What is told for it. The commit itself may come, or not."""
+        self.folding.advance(PARTITION)
         self.merging.advance(PARTITION)
         told = self.tick()
         self.folding.store(PARTITION)
@@ -107,6 +144,10 @@ def values(told: list[Outgoing], topic: str) -> list[bytes]:
     return [record.value or b"" for record in told if record.topic == topic]
 
 
+def told_of(told: list[Outgoing]) -> set[str]:
+    return {metrics.decode(value).scope for value in values(told, topics.METRICS)}
+
+
 async def test_what_cannot_be_folded_is_told_and_the_rest_counts() -> None:
     life = Life({}, [NOON_MS])
     log = records([event("s1", 0), event("s2", 1, Kind.HELP_REQUESTED), event("s3", 3 * 86_400), event("s2", 1)])
@@ -117,19 +158,22 @@ async def test_what_cannot_be_folded_is_told_and_the_rest_counts() -> None:
         (1, b"s2", log[1].value, Reason.FAILED)
     ]
     assert [events.decode(value).student_id for value in values(told, topics.LATE)] == ["s2"]
-    scopes = {partials.decode(value).scope for value in values(told, topics.PARTIALS)}
-    assert scopes == {"student:s1", "student:s3", "course:py101"}
+    *said, progress = [partials.decode(value) for value in values(told, topics.PARTIALS)]
+    assert {partial.scope for partial in said if isinstance(partial, Partial)} == {"course:py101", "school:all"}
+    assert progress == Progress(partition=PARTITION, offset=3, event_time_ms=NOON_MS + 3 * 86_400_000)
+    assert told_of(told) == {"student:s1", "student:s3"}
     assert life.tick() == []
 
 
 async def test_a_partial_that_cannot_be_read_is_told_and_the_rest_counts() -> None:
     life = Life({}, [NOON_MS])
-    good = partials.encode(partials.Partial(scope="course:c1", partition=0, offset=1, event_time_ms=NOON_MS))
+    panes = {NOON_MS // 10_000: partials.PaneCounts(1)}
+    good = partials.encode(Partial(scope="course:c1", partition=0, offset=1, event_time_ms=NOON_MS, panes=panes))
     await life.merge([Message(0, NOON_MS, b"k", b"{"), Message(1, NOON_MS, b"k", good), Message(2, 0, b"k", None)], 3)
     told = life.tick()
     letters = [dead_letters.decode(value) for value in values(told, topics.DEAD_LETTERS)]
     assert [(letter.offset, letter.reason) for letter in letters] == [(0, Reason.NOT_JSON), (2, Reason.NOT_JSON)]
-    assert {metrics.decode(value).scope for value in values(told, topics.METRICS)} == {"course:c1"}
+    assert told_of(told) == {"course:c1"}
 
 
 async def test_a_student_of_whom_nothing_is_left_leaves_the_table() -> None:
@@ -191,9 +235,9 @@ async def test_told_time_and_values_never_go_back_over_quiet_times_and_kills(
 
 
 async def test_after_a_restart_nothing_is_told_before_all_is_read_that_was_told_before() -> None:
-    life = Life({}, [NOON_MS])
-    await life.fold(records(some_events(random.Random(1), 50)))
-    log = [Message(offset, NOON_MS, b"k", value) for offset, value in enumerate(values(life.tick(), topics.PARTIALS))]
+    source, life = Life({}, [NOON_MS]), Life({}, [NOON_MS])
+    await source.fold(records(some_events(random.Random(1), 50)))
+    log = [Message(offset, NOON_MS, b"k", value) for offset, value in enumerate(values(source.tick(), topics.PARTIALS))]
     half = len(log) // 2
     await life.merge(log[:half], end=len(log))
     assert values(life.tick(), topics.METRICS) == []
@@ -202,8 +246,47 @@ async def test_after_a_restart_nothing_is_told_before_all_is_read_that_was_told_
 
 
 async def test_but_a_commit_does_not_wait_for_the_end_of_a_backlog() -> None:
-    life = Life({}, [NOON_MS])
-    await life.fold(records(some_events(random.Random(1), 50)))
-    log = [Message(offset, NOON_MS, b"k", value) for offset, value in enumerate(values(life.tick(), topics.PARTIALS))]
+    source, life = Life({}, [NOON_MS]), Life({}, [NOON_MS])
+    await source.fold(records(some_events(random.Random(1), 50)))
+    log = [Message(offset, NOON_MS, b"k", value) for offset, value in enumerate(values(source.tick(), topics.PARTIALS))]
     await life.merge(log[:1], end=len(log))
     assert values(life.before_commit(), topics.METRICS) != []
+
+
+async def test_of_history_no_more_is_taken_in_than_can_be_told_before_a_commit() -> None:
+    """Years of it are read in seconds, and every pane of a student or scope makes a dozen values."""
+    log = records([event("s1", 10 * pane) for pane in range(PANES_MAX + 1)])
+    source, life = Life({}, [NOON_MS]), Life({}, [NOON_MS], outlet=(outlet := Unanswered()))
+    await life.fold(log[:PANES_MAX])
+    await outlet.holds_up(life.fold([log[PANES_MAX]]))
+    assert told_of(outlet.told) == {"student:s1"}
+    assert life.tick() == []
+
+    await source.fold(log[:PANES_MAX])
+    said = values(source.tick(), topics.PARTIALS)
+    both = [Message(offset, NOON_MS, b"k", value) for offset, value in enumerate(said)]
+    half = len(both) // 2  # one scope; the other is the school, or the course
+    life = Life({}, [NOON_MS], outlet=(outlet := Unanswered()))
+    await life.merge(both[:half], len(both))
+    await outlet.holds_up(life.merge(both[half:], len(both)))
+    assert told_of(outlet.told) == {"course:py101", "school:all"}
+
+
+async def test_under_load_who_was_quiet_is_told_of_at_once_and_the_others_with_the_commit() -> None:
+    wall_ms = [NOON_MS]
+    life = Life({}, wall_ms, costly_s=-1)
+    log = records([event("busy", 0), event("busy", 1), event("quiet", 2), event("busy", 3)])
+    await life.fold(log[:1])
+    assert told_of(life.tick()) == {"student:busy"}
+    wall_ms[0] += 100
+    await life.fold(log[1:3])
+    told = life.tick()
+    assert (told_of(told), values(told, topics.PARTIALS)) == ({"student:quiet"}, [])
+    assert life.tick() == [], "the rest waits"
+    told = life.before_commit()
+    assert told_of(told) == {"student:busy", "student:quiet"}
+    counts = [partials.decode(value) for value in values(told, topics.PARTIALS)]
+    assert {pane.events for said in counts if isinstance(said, Partial) for pane in said.panes.values()} == {3}
+    wall_ms[0] += 2_000
+    await life.fold(log[3:])
+    assert told_of(life.tick()) == {"student:busy"}, "and all of it every two seconds"

@@ -1,14 +1,10 @@
-"""Which points history keeps, and how a refused request is taken apart."""
-
-from collections.abc import Sequence
+"""Which points history keeps."""
 
 import msgspec
-from hypothesis import given
-from hypothesis import strategies as st
 from worker_process import point
 
-from pipelines.history.store import Row, StoreRefusedError, select, write_halving
-from wire.metrics import Metric, ScopeUpdate
+from pipelines.history.store import select
+from wire.metrics import Metric, ScopeUpdate, State
 
 
 def test_windows_that_end_on_a_whole_minute_and_days_are_kept_in_their_newest_version() -> None:
@@ -26,15 +22,13 @@ def test_windows_that_end_on_a_whole_minute_and_days_are_kept_in_their_newest_ve
     )
 
 
-@given(number=st.integers(1, 200), bad=st.sets(st.integers(0, 199), max_size=5))
-async def test_only_the_refused_rows_are_left_out(number: int, bad: set[int]) -> None:
-    written: list[Row] = []
-
-    async def request(rows: Sequence[Row]) -> None:
-        if any(int(row[1].value) in bad for row in rows):
-            raise StoreRefusedError("no")
-        written.extend(rows)
-
-    rows = [("course:c", point(n, minute=n)) for n in range(number)]
-    await write_halving("test", rows, request)
-    assert written == [row for n, row in enumerate(rows) if n not in bad]
+def test_hours_are_kept_and_a_window_told_again_as_final_in_that_version() -> None:
+    hour = point(4, metric=Metric.EVENTS_PER_HOUR)
+    # Nothing has changed but the state: event time may even have stood still.
+    final = msgspec.structs.replace(hour, state=State.FINAL, watermark_ms=hour.end_ms + 120_000)
+    corrected = msgspec.structs.replace(final, value=5.0, n=5, state=State.CORRECTED)
+    told = [hour, final, corrected]
+    for number in range(1, len(told) + 1):
+        updates = [ScopeUpdate(scope="school:all", points=[one]) for one in told[:number]]
+        assert select(updates) == select([ScopeUpdate(scope="school:all", points=told[:number])])
+        assert select(updates) == [("school:all", told[number - 1])]

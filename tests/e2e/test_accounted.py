@@ -1,0 +1,56 @@
+"""The whole stack: what the door accepts is accounted for, and each event can be followed."""
+
+import json
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from running import RunningStack, eventually
+
+from producers.door import Door
+
+
+async def test_what_is_accepted_is_accounted_for_and_each_event_can_be_followed(running_stack: RunningStack) -> None:
+    run, now = uuid.uuid4().hex[:8], datetime.now(UTC).isoformat()
+    events = [
+        {
+            "event_id": str(uuid.uuid4()),
+            "student_id": f"{run}-s{number % 7}",
+            "course_id": f"{run}-c",
+            "kind": "code_run",
+            "occurred_at": now,
+        }
+        for number in range(70)
+    ]
+
+    def balance() -> dict[str, Any]:
+        return dict(json.loads(running_stack.run("audit", "balance", "--json")))
+
+    async def claimed_and_judged(number: int) -> None:
+        async def all_are() -> bool:
+            totals = balance()["totals"]
+            return totals["accepted"] >= number and not totals["in_flight"]
+
+        await eventually(all_are, 60, "all is claimed and judged")
+
+    async with Door(running_stack.dashboard, running_stack.api_key, patience_s=30) as door:
+        for batch in (events[:50], events[40:]):  # ten of them twice, which the gateway finds out by itself
+            assert (await door.post(batch)).accepted == len(batch)
+        await claimed_and_judged(70)
+        running_stack.kill("gateway")  # and forgets what it knew of them
+        assert (await door.post(events[60:])).accepted == 10
+    await claimed_and_judged(80)
+    view = balance()
+    assert (view["adds_up"], view["complete"], view["totals"]["difference"]) == (True, True, 0)
+    totals = view["totals"]
+    judged = sum(totals[verdict] for verdict in ("folded", "duplicate", "late", "dead"))
+    assert totals["accepted"] + totals["unclaimed"] == judged
+    assert totals["duplicate"] >= 10
+
+    student = events[65]["student_id"]
+    traced = json.loads(running_stack.run("trace", events[65]["event_id"], "--student", student, "--json"))
+    assert traced["outcome"] == "counted"
+    assert [(record["fate"], record["claimed"]) for record in traced["records"]] == [
+        ("folded", True), ("duplicate", True),
+    ]  # fmt: skip
+    assert "counted once" in running_stack.run("trace", events[0]["event_id"])
