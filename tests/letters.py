@@ -8,6 +8,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from doors import make_topics
+from running import eventually
 
 from pipelines import dead_letters
 from pipelines.records import Message
@@ -31,7 +32,14 @@ async def empty_topics(kafka: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
-        await admin.delete_topics([topics.ACTIVITY, topics.DEAD_LETTERS, topics.PARKED, topics.HANDLED, topics.AUDIT])
+        gone = {topics.ACTIVITY, topics.DEAD_LETTERS, topics.PARKED, topics.HANDLED, topics.AUDIT}
+        await admin.delete_topics(list(gone))
+
+        async def deleted() -> bool:
+            """The broker says that it has deleted them, and for a while shows them still."""
+            return gone.isdisjoint(await admin.list_topics())
+
+        await eventually(deleted, 30, "the topics are gone")
     finally:
         await admin.close()
     await make_topics(kafka)

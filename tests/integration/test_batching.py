@@ -175,6 +175,8 @@ async def test_a_broker_that_restarts(own_kafka: Kafka, tmp_path: Path) -> None:
                 before = await app.committed()
 
                 async def further(since: int = before) -> bool:
+                    nonlocal process
+                    process = app.heir(process)
                     return await app.committed() > since
 
                 await eventually(further, 60, f"it commits; see {app.log(0)}")
