@@ -7,6 +7,7 @@ truth is counted here from the file, by code that shares nothing with the projec
 import csv
 import gzip
 import io
+import itertools
 import json
 import urllib.request
 from collections import Counter
@@ -94,22 +95,26 @@ async def in_redis(stack: RunningStack) -> Counts:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("transport", "times"), [("batch", 2), ("stock", 1)])  # stock takes its time
+@pytest.mark.parametrize(("transport", "number", "times"), [("batch", 22_000, 2), ("stock", 8_000, 1)])
 async def test_counts_per_verb_day_and_student_are_exact_and_stay_so_when_the_file_is_sent_again(
-    own_stack: RunningStack, transport: str, times: int, monkeypatch: pytest.MonkeyPatch
+    own_stack: RunningStack, transport: str, number: int, times: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A stack of its own: what happened in 2021 is late where anything of today has been told."""
+    """A stack of its own: what happened in 2021 is late where anything of today has been told. Faust's own transport,
+    which takes its time, gets fewer of the statements."""
     if not STATEMENTS.exists():
         pytest.skip("the statements are not part of the project; they are expected in ../shared/data")
-    expected = truth(STATEMENTS)
-    assert sum(number for (scope, _, _), number in expected.items() if scope.startswith("student:")) == 22_000
+    statements = tmp_path / "statements.json.gz"
+    with gzip.open(STATEMENTS) as all_of_them, gzip.open(statements, "wb") as some:
+        some.writelines(itertools.islice(all_of_them, number))
+    expected = truth(statements)
+    assert sum(counted for (scope, _, _), counted in expected.items() if scope.startswith("student:")) == number
     monkeypatch.setenv("CLASSPULSE_TRANSPORT", transport)
     own_stack.run("up", "--empty", "--detach", timeout_s=180)
     influx = own_stack.environment("CLASSPULSE_INFLUX_URL")
 
     for _ in range(times):
         own_stack.run(
-            "replay", str(STATEMENTS), "--url", own_stack.dashboard, "--key-file", str(own_stack.key_file),
+            "replay", str(statements), "--url", own_stack.dashboard, "--key-file", str(own_stack.key_file),
             timeout_s=240,
         )  # fmt: skip
         await own_stack.drained(within_s=240)
