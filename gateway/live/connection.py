@@ -27,6 +27,9 @@ _STATE = "live_connection"
 def _nothing() -> None: ...
 
 
+def _drop(_: bytes) -> None: ...
+
+
 def _narrow(link: asyncio.Transport) -> None:
     link.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
     if (peer := link.get_extra_info("socket")) is not None:
@@ -36,6 +39,13 @@ def _narrow(link: asyncio.Transport) -> None:
 class Connection(WebSocketsSansIOProtocol):
     """A WebSocket. As an outlet (`fanout.Outlet`) it takes frames ready made."""
 
+    # Ours, and what uvicorn sets first: with over 30 in a `__dict__` an object has a table of its own, 1 KB more.
+    __slots__ = (
+        "_close_sent", "app", "app_state", "asgi_version", "client", "close_timeout", "config", "conn", "connections",
+        "default_headers", "drained", "full", "logger", "loop", "queue", "root_path", "scheme", "scope", "server",
+        "stopping", "tasks", "transport", "write",
+    )  # fmt: skip
+
     def __init__(
         self,
         config: Config,
@@ -43,6 +53,8 @@ class Connection(WebSocketsSansIOProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
+        # The transport's own: a call in between would be a tenth of what a delivery costs.
+        self.write: Callable[[bytes], None] = _drop
         super().__init__(config, server_state, {**app_state, _STATE: self}, _loop)
         self.full = False
         self.drained: Callable[[], None] = _nothing
@@ -52,6 +64,22 @@ class Connection(WebSocketsSansIOProtocol):
         link = cast(asyncio.Transport, transport)
         _narrow(link)
         super().connection_made(link)
+        self.write = link.write
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.write = _drop
+        super().connection_lost(exc)
+
+    @property
+    def close_sent(self) -> bool:
+        """uvicorn's, which sets it in many places: nothing is written behind a close frame."""
+        return self._close_sent
+
+    @close_sent.setter
+    def close_sent(self, sent: bool) -> None:
+        self._close_sent = sent
+        if sent:
+            self.write = _drop
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -65,10 +93,6 @@ class Connection(WebSocketsSansIOProtocol):
     @property
     def pending(self) -> int:
         return self.transport.get_write_buffer_size()
-
-    def write(self, data: bytes) -> None:
-        if not self.transport.is_closing() and not self.close_sent:
-            self.transport.write(data)
 
     def end(self, code: int, reason: str, last: bytes = b"") -> None:
         """Sends `last` and a close frame, where none was sent, and gives the peer CLOSE_WITHIN_S. Returns at once."""

@@ -67,6 +67,7 @@ class LiveSocket:
         await receive()
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
         visitor = Visitor(address(asked), caller(asked))
+        del asked  # it would stay as long as the viewer, with headers read into it
         ours = connection.of(scope)
         if isinstance(ours, Connection):
             await self._serve(visitor, receive, ours, viewer)

@@ -110,9 +110,16 @@ class FanOut:
             for scope in self._scopes.values()
             for view in scope.views.values()
         }
-        return [
+        late = [
             viewer
-            for viewer in self._viewers
+            for group in self._groups.values()
+            for due_s in [max((told_s[view] for view in group.views), default=0.0)]
+            for viewer in group.viewers
+            if viewer.read_s < due_s or viewer.outlet.pending > pending_max
+        ]
+        return late + [
+            viewer
+            for viewer in self._behind
             if viewer.outlet.pending > pending_max
             or any(told_s[view] > viewer.read_s for view in viewer.views.values())
         ]

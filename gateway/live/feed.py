@@ -49,7 +49,8 @@ class Feed:
         # No socket_timeout: redis-py keeps it by asyncio.wait_for, which before Python 3.12 swallows the cancelling of
         # what has just ended, and then `stop` would wait for ever.
         timeouts = {"socket_timeout": None, "socket_connect_timeout": TIMEOUT_S}
-        self._links = redis.ConnectionPool.from_url(redis_url, **timeouts, retry=Retry(NoBackoff(), 0))
+        # protocol 2: redis-py makes a text of each push message of protocol 3, for a log that nobody reads.
+        self._links = redis.ConnectionPool.from_url(redis_url, **timeouts, retry=Retry(NoBackoff(), 0), protocol=2)
         # A read is tried twice: its connection may be older than Redis's restart.
         self._reader = Reader(redis.from_url(redis_url, **timeouts, retry=Retry(NoBackoff(), 1)))
         self._delivery = Delivery(bounds, self._flushed)
