@@ -11,7 +11,7 @@ from bench.harness import Stretch, run, say
 
 TITLE = "Events a second by partitions and keys"
 PARTITIONS = (1, 8, 32)
-STUDENTS = (1_000, 30_000, 1_000_000)
+STUDENTS = (1_000, 10_000, 100_000, 1_000_000)
 EVENTS = 2_000_000
 SPAN_S = 10.0  # one window
 
