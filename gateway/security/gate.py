@@ -37,7 +37,8 @@ class Gate:
 
     async def __call__(self, request: Request) -> Principal:
         """Raises ProblemError 401, 403 or 429; DatabaseAwayError where it cannot be told."""
-        return await self.admit(request, f"{request.method} {request.scope['route'].path_format}")
+        method = "GET" if request.method == "HEAD" else request.method
+        return await self.admit(request, f"{method} {request.scope['route'].path_format}")
 
     async def admit(self, connection: HTTPConnection, route: str) -> Principal:
         """`route`: as TABLE has it. Raises as calling it does."""

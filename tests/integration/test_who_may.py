@@ -45,7 +45,7 @@ async def everybody(postgres_url: str, redis_url: str) -> AsyncIterator[School]:
     async with redis.from_url(redis_url) as client:  # strangers who sent something too
         await client.zadd(channels.seen(ScopeKind.COURSE), {"nobodys": 1})
         await client.zadd(channels.seen(ScopeKind.STUDENT), {"nobody": 1})
-    async with school(postgres_url, redis_url=redis_url) as found:
+    async with school(postgres_url, redis_url=redis_url, xapi_store=True) as found:
         yield found
 
 
