@@ -154,8 +154,8 @@ async def _insert(connection: Connection, new: Sequence[Record], source: str, at
 
 
 def _question(asked: Many) -> tuple[str, list[Any]]:
-    """The places of a page and one more, with their sizes. Everything is a range of `seq`, so that one index, of the
-    first facet where there is any, is read in order and no further than the page goes."""
+    """The places of a page and one more, with their sizes. Everything is a range of `seq`, told of each table, so that
+    whichever index is read in order is read no further than the page goes."""
     arguments: list[Any] = []
 
     def given(value: object) -> str:
@@ -166,15 +166,16 @@ def _question(asked: Many) -> tuple[str, list[Any]]:
         f"JOIN statement_facets f{number} ON f{number}.seq = s.seq AND f{number}.facet = {given(facet)}"
         for number, facet in enumerate(asked.facets)
     ]
-    place = "f0.seq" if joins else "s.seq"
-    wanted = [f"NOT {_VOIDED}"]
+    bounds = []
     if asked.since is not None:
-        wanted.append(f"{place} > {_PLACE_OF.format(given(asked.since))}")
+        bounds.append(f"> {_PLACE_OF.format(given(asked.since))}")
     if asked.until is not None:
-        wanted.append(f"{place} <= {_PLACE_OF.format(given(asked.until))}")
+        bounds.append(f"<= {_PLACE_OF.format(given(asked.until))}")
     if asked.after is not None:
-        wanted.append(f"{place} {'>' if asked.ascending else '<'} {given(asked.after)}")
-    order = f"{place} {'ASC' if asked.ascending else 'DESC'}"
+        bounds.append(f"{'>' if asked.ascending else '<'} {given(asked.after)}")
+    tables = ["s", *(f"f{number}" for number in range(len(joins)))]
+    wanted = [f"NOT {_VOIDED}", *(f"{table}.seq {bound}" for table in tables for bound in bounds)]
+    order = f"{tables[-1]}.seq {'ASC' if asked.ascending else 'DESC'}"
     sql = (  # of constants and numbers of arguments
         f"SELECT s.seq, octet_length(s.body) AS bytes FROM statements s {' '.join(joins)} "  # noqa: S608
         f"WHERE {' AND '.join(wanted)} ORDER BY {order} LIMIT {given(asked.limit + 1)}"

@@ -123,7 +123,9 @@ def own_database(postgres: Postgres) -> Iterator[str]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def whole(with_topics: str, own_database: str) -> AsyncIterator[Lrs]:
-    async with at_the_door(with_topics, own_database, xapi_store=True) as door:
+    plenty = "100000/minute"  # a test reads on and on
+    rates = {"rate_limit_reads": plenty, "rate_limit_reads_per_user": plenty}
+    async with at_the_door(with_topics, own_database, xapi_store=True, **rates) as door:
         await door.opened()
         async with connected(own_database, 10) as database:
             admin = await keys.create(database, "ops", role=keys.Role.ADMIN)

@@ -23,6 +23,8 @@ def upgrade() -> None:
         )""")
     op.execute("CREATE INDEX statements_stored ON statements (stored, seq)")
     op.execute("CREATE INDEX statements_refers ON statements (refers) WHERE refers IS NOT NULL")
+    # They are few, and asked of every statement that is read.
+    op.execute("CREATE INDEX statements_voiding ON statements (refers, source) WHERE voids")
     # What filters find it by, hashed: one index serves them all, in the order in which they answer.
     op.execute("""
         CREATE TABLE statement_facets (
