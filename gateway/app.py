@@ -46,6 +46,8 @@ from gateway.security.shared_windows import SharedWindows
 from gateway.security.signing import SigningKeys
 from gateway.security.tokens import AccessTokens
 from gateway.settings import GatewaySettings, listed
+from gateway.statements import endpoint as statements
+from gateway.statements.store import Statements
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +114,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     problems.install(app)
     admission = Admission(keys, limits, roster, publisher, settings.clock_skew_s)
     app.include_router(ingest.router(admission, limits))
-    app.include_router(xapi.router(admission, limits))
+    store = Statements(database) if settings.xapi_store else None
+    if store:
+        app.include_router(statements.router(store, gate, limits))
+    app.include_router(xapi.router(admission, limits, store))
     app.include_router(sensors.router(admission, limits))
     app.include_router(dashboard.router(client, roster, gate, limits))
     app.include_router(history.router(reader, gate, limits))

@@ -94,6 +94,9 @@ class GatewaySettings(BaseSettings):
         False,
         description="whether an event on the disk counts as accepted; else its producer gets 503 with `retry`",
     )
+    xapi_store: bool = Field(
+        False, description="whether xAPI statements are kept in PostgreSQL, names and all, for admins to ask for"
+    )
     rate_limit_events: Rate = Field("600000/minute", description="events of one API key that has no rate of its own")
     rate_limit_events_per_address: Rate = Field(
         "3000000/minute", description="events of one address, whatever its keys"

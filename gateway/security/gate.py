@@ -7,7 +7,7 @@ from gateway.problems import ProblemError
 from gateway.security.access import DashboardAccess
 from gateway.security.audit_log import Entry
 from gateway.security.keys import MARK
-from gateway.security.limits import address
+from gateway.security.limits import address, presented_key
 from gateway.security.permissions import TABLE, Rule
 from gateway.security.principal import ANYONE, Principal, Role, Rostered
 from gateway.security.recorder import Recorder
@@ -37,7 +37,8 @@ class Gate:
 
     async def __call__(self, request: Request) -> Principal:
         """Raises ProblemError 401, 403 or 429; DatabaseAwayError where it cannot be told."""
-        return await self.admit(request, f"{request.method} {request.scope['route'].path_format}")
+        method = "GET" if request.method == "HEAD" else request.method
+        return await self.admit(request, f"{method} {request.scope['route'].path_format}")
 
     async def admit(self, connection: HTTPConnection, route: str) -> Principal:
         """`route`: as TABLE has it. Raises as calling it does."""
@@ -73,7 +74,7 @@ class Gate:
             self._recorder.seen(Entry(who.who, what, whom, origin))
 
     async def _who(self, connection: HTTPConnection, rule: Rule) -> Principal:
-        shown = _bearer(connection)
+        shown = _shown(connection)
         by_cookie = not shown and self._tokens is not None
         if by_cookie:
             shown = connection.cookies.get(ACCESS_COOKIE, "")
@@ -96,6 +97,9 @@ class Gate:
             raise ProblemError(403, reason)
 
 
-def _bearer(connection: HTTPConnection) -> str:
-    scheme, _, shown = connection.headers.get("authorization", "").partition(" ")
-    return shown.strip() if scheme.lower() == "bearer" else ""
+def _shown(connection: HTTPConnection) -> str:
+    """A token, or a key. By `Basic` only a key of ours: other passwords are for a proxy before us, and the browser that
+    sends one has a cookie for us beside it."""
+    shown = presented_key(connection) or ""
+    scheme = connection.headers.get("authorization", "").partition(" ")[0]
+    return shown if scheme.lower() == "bearer" or shown.startswith(MARK) else ""

@@ -154,9 +154,9 @@ class Limits:
             self._full.popitem(last=False)
 
 
-def presented_key(request: Request) -> str | None:
+def presented_key(connection: HTTPConnection) -> str | None:
     """The API key of `Authorization: Bearer KEY`, or of `Basic`, where it is the password of whatever user."""
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    scheme, _, given = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
         with suppress(ValueError):  # not base64, or not UTF-8
             return b64decode(given.strip(), validate=True).decode().partition(":")[2] or None

@@ -37,6 +37,7 @@ TABLE: Mapping[str, Rule] = {
     "POST /api/v1/events": _DOOR,
     "POST /xapi/statements": _DOOR,
     "PUT /xapi/statements": _DOOR,
+    "GET /xapi/statements": Rule(frozenset({Role.ADMIN}), Check.WHOLE),  # where they are kept; with names
     "GET /xapi/about": _PUBLIC,
     **{f"{method} /xapi/{{resource}}": _ASKED for method in ("GET", "POST", "PUT", "DELETE")},
     "POST /ingest/jupyter": _DOOR,

@@ -1,5 +1,6 @@
 """Every role on every route, with what is his and with somebody else's: against the table, with a real PostgreSQL."""
 
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -44,7 +45,7 @@ async def everybody(postgres_url: str, redis_url: str) -> AsyncIterator[School]:
     async with redis.from_url(redis_url) as client:  # strangers who sent something too
         await client.zadd(channels.seen(ScopeKind.COURSE), {"nobodys": 1})
         await client.zadd(channels.seen(ScopeKind.STUDENT), {"nobody": 1})
-    async with school(postgres_url, redis_url=redis_url) as found:
+    async with school(postgres_url, redis_url=redis_url, xapi_store=True) as found:
         yield found
 
 
@@ -146,6 +147,26 @@ async def test_a_cookie_is_asked_for_its_origin_where_it_changes_something(every
     assert (await everybody.client.get("/api/v1/auth/me", headers=cookie)).json()["username"] == "admin"
     evil = await everybody.client.get("/api/v1/auth/me", headers={**cookie, "Host": "evil.example"})
     assert evil.status_code == 403
+
+
+async def test_an_admin_s_key_may_be_shown_by_basic_and_a_proxy_s_password_is_not_ours(everybody: School) -> None:
+    def basic(password: str) -> dict[str, str]:
+        return {"Authorization": "Basic " + base64.b64encode(f"any:{password}".encode()).decode()}
+
+    def shown(name: str) -> str:
+        return everybody.headers[name]["Authorization"].removeprefix("Bearer ")
+
+    cookie = {"Cookie": f"classpulse_access={shown('viewer')}"}
+    url = "/api/v1/auth/me"
+    for given, code, who in (
+        (basic(shown("admin key")), 200, "ops"),
+        (basic(shown("producer key")), 403, None),
+        (basic("cp_nobodys"), 401, None),
+        (basic(shown("admin")), 401, None),  # a token is no password
+        ({**cookie, **basic("of a proxy")}, 200, "viewer"),
+    ):
+        answer = await everybody.client.get(url, headers=given)
+        assert (answer.status_code, answer.json().get("username")) == (code, who), given
 
 
 async def test_who_is_refused_and_who_reads_of_a_student_is_in_the_log(everybody: School) -> None:

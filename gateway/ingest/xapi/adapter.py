@@ -1,9 +1,8 @@
 """Posted xAPI statements as events. Pure. `wire/xapi.py` has what words mean, `statement.py` what a statement is."""
 
 import uuid
-from collections.abc import Iterator
 from datetime import datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -12,7 +11,7 @@ from gateway.ingest import ids
 from gateway.ingest.judge import EVENTS_MAX, BodyError, Posted, Rejection
 from gateway.ingest.xapi import statement as statements
 from gateway.ingest.xapi.statement import VOIDED, Activity, Agent, Object, Statement, StatementError
-from wire import persons, xapi
+from wire import xapi
 
 # What an LMS calls a course itself, where it is told to send that: so that roster and statements say the same.
 COURSE_NAMES = (
@@ -40,19 +39,60 @@ class ConflictError(Exception):
     """One id stands over two statements that are not the same."""
 
 
+class Read(NamedTuple):
+    """A statement that is as the specification has it."""
+
+    id: uuid.UUID  # its own, else one made for it
+    data: _Bytes
+    statement: Statement
+    thing: Object
+
+    @property
+    def is_event(self) -> bool:
+        """What one student did. What is not can be kept, and nothing more."""
+        return not self.voids and self.statement.actor.objectType != "Group"
+
+    @property
+    def voids(self) -> bool:
+        return self.statement.verb.id == VOIDED
+
+
+def read(body: bytes, version: int) -> list[Read | Rejection]:
+    """Of one statement or a list, in order. `version`: 1 or 2. Raises BodyError, ConflictError."""
+    found: list[Read | Rejection] = []
+    seen: dict[uuid.UUID, _Bytes] = {}
+    for index, data in enumerate(_split(body)):
+        try:
+            statement, thing = statements.read(data, version)
+        except StatementError as error:
+            found.append(Rejection(None, error.field, error.reason))
+            continue
+        one = Read(_id(statement, data), data, statement, thing)
+        first = seen.setdefault(one.id, data)
+        if first is not data and not _alike(first, data):
+            raise ConflictError(f"statement {index}: another one before it has the same id, {one.id}")
+        found.append(one)
+    return found
+
+
 def judge(body: bytes, version: int, course_id: str, now: datetime) -> list[Posted | Rejection]:
     """Of one statement or a list, in order. `version`: 1 or 2. `course_id`: of those that name none; `now`: when those
     happened that do not say it. Raises BodyError, ConflictError."""
-    verdicts = []
-    seen: dict[uuid.UUID | None, _Bytes] = {}
-    for index, data in enumerate(_split(body)):
-        verdict = _judge(data, version, course_id, now)
-        if isinstance(verdict, Posted):
-            first = seen.setdefault(verdict.event_id, data)
-            if first is not data and msgspec.json.decode(first) != msgspec.json.decode(data):
-                raise ConflictError(f"statement {index}: another one before it has the same id, {verdict.event_id}")
-        verdicts.append(verdict)
-    return verdicts
+    return [one if isinstance(one, Rejection) else posted(one, course_id, now) for one in read(body, version)]
+
+
+def posted(one: Read, course_id: str, now: datetime) -> Posted | Rejection:
+    """Its event. A Rejection also of what is none."""
+    try:
+        return _posted(one, course_id, now)
+    except StatementError as error:
+        return Rejection(None, error.field, error.reason)
+
+
+def course(one: Read, course_id: str) -> str:
+    """`course_id`: where it names none."""
+    found = _course(one)
+    return _name(found) if found else course_id
 
 
 def named(body: bytes) -> tuple[dict[str, Raw], uuid.UUID | None]:
@@ -83,38 +123,39 @@ def _split(body: bytes) -> list[_Bytes]:
     return [*found]
 
 
-def _judge(data: _Bytes, version: int, course_id: str, now: datetime) -> Posted | Rejection:
+def _alike(first: _Bytes, other: _Bytes) -> bool:
     try:
-        statement, thing = statements.read(data, version)
-        return _posted(statement, thing, data, course_id, now)
-    except StatementError as error:
-        return Rejection(None, error.field, error.reason)
+        return bool(msgspec.json.decode(first) == msgspec.json.decode(other))
+    except (msgspec.DecodeError, RecursionError):  # in what was left as bytes
+        return bytes(first) == bytes(other)
 
 
-def _posted(statement: Statement, thing: Object, data: _Bytes, course_id: str, now: datetime) -> Posted | Rejection:
+def _id(statement: Statement, data: _Bytes) -> uuid.UUID:
+    if statement.id is not UNSET:
+        return statement.id
+    # Without a time its bytes do not tell it from the next one like it.
+    return uuid.uuid4() if statement.timestamp is UNSET else ids.made_of(bytes(data))
+
+
+def _posted(one: Read, course_id: str, now: datetime) -> Posted | Rejection:
     """Raises StatementError for what the specification allows and we have no use for."""
+    statement, thing = one.statement, one.thing
     if statement.verb.id == VOIDED:
         raise StatementError("verb.id", "no statement is kept here, so none can be voided: what happened stays counted")
     occurred_at = now
     if (text := statement.timestamp) is not UNSET:
         occurred_at = statements.moment(text, "timestamp")
-    if (event_id := statement.id) is UNSET:
-        # Without a time its bytes do not tell it from the next one like it.
-        event_id = uuid.uuid4() if text is UNSET else ids.made_of(bytes(data))
     word = xapi.word(statement.verb.id)
     result = _given(statement.result)
     success = _given(result.success) if result else None
     duration = _given(result.duration) if result else None
     context = _given(statement.context)
-    course = next(filter(_is_course, _activities(statement)), None)
     is_task = isinstance(thing, Activity) and not _is_course(thing)
-    if course is None and isinstance(thing, Activity) and not is_task:
-        course = thing
     return ids.posted(
-        event_id,
+        one.id,
         PLACES,
         student_id=_student(statement.actor),
-        course_id=_name(course) if course else course_id,
+        course_id=course(one, course_id),
         team_id=_team(context.team) if context and context.team is not UNSET else None,
         kind=xapi.kind(word, _is_video(statement, thing)),
         verb=statement.verb.id,
@@ -126,6 +167,13 @@ def _posted(statement: Statement, thing: Object, data: _Bytes, course_id: str, n
     )
 
 
+def _course(one: Read) -> Activity | None:
+    found = next(filter(_is_course, statements.activities(one.statement)), None)
+    if found is None and isinstance(one.thing, Activity) and _is_course(one.thing):
+        return one.thing
+    return found
+
+
 def _given(value: T | UnsetType) -> T | None:
     return None if value is UNSET else value
 
@@ -133,32 +181,13 @@ def _given(value: T | UnsetType) -> T | None:
 def _student(actor: Agent) -> str:
     if actor.objectType == "Group":
         raise StatementError("actor", "is a Group: here an event is one student's, so send one statement for each")
-    return _person(actor)
-
-
-def _person(agent: Agent) -> str:
-    if agent.account is not UNSET:
-        return persons.of_name(agent.account.name)
-    if agent.mbox is not UNSET:
-        return persons.of_address(agent.mbox)
-    if agent.mbox_sha1sum is not UNSET:
-        return persons.of_address(agent.mbox_sha1sum)
-    return persons.of_url(agent.openid or "")
+    return statements.person(actor)
 
 
 def _team(group: Agent) -> str | None:
     """None where it has no identifier: its members do not name it."""
-    return None if (group.account, group.mbox, group.mbox_sha1sum, group.openid).count(UNSET) == 4 else _person(group)
-
-
-def _activities(statement: Statement) -> Iterator[Activity]:
-    """Those of its context, the nearest first."""
-    context = _given(statement.context)
-    related = _given(context.contextActivities) if context else None
-    if related is not None:
-        for each in (related.parent, related.grouping, related.other, related.category):
-            if each is not UNSET:
-                yield from each if isinstance(each, list) else (each,)
+    named = any(each is not UNSET for each in (group.account, group.mbox, group.mbox_sha1sum, group.openid))
+    return statements.person(group) if named else None
 
 
 def _is_course(activity: Activity) -> bool:
@@ -170,7 +199,7 @@ def _is_video(statement: Statement, thing: Object) -> bool:
     definition = thing.definition if isinstance(thing, Activity) else UNSET
     if definition is not UNSET and definition.type is not UNSET and definition.type.startswith(xapi.VIDEO):
         return True
-    return any(activity.id == xapi.VIDEO for activity in _activities(statement))
+    return any(activity.id == xapi.VIDEO for activity in statements.activities(statement))
 
 
 def _name(course: Activity) -> str:

@@ -1,71 +1,51 @@
 """The part of xAPI's REST interface by which statements come in."""
 
-from collections.abc import Callable, Coroutine, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import problems
 from gateway.bodies import JSON, check_type, read_body
+from gateway.database import DatabaseAwayError
 from gateway.ingest.admission import Admission
 from gateway.ingest.ids import course_of
 from gateway.ingest.judge import BodyError, Posted, Rejection
 from gateway.ingest.results import RESULTS
-from gateway.ingest.xapi import adapter
-from gateway.ingest.xapi.adapter import ConflictError
+from gateway.ingest.xapi import adapter, protocol
+from gateway.ingest.xapi.adapter import ConflictError, Read
+from gateway.ingest.xapi.protocol import THROUGH_HEADER, VERSION_PARAMETER, VERSIONS
 from gateway.problems import ProblemError
 from gateway.security.keys import ApiKey
 from gateway.security.limits import Limits
 from gateway.security.schemes import BEARER_OR_BASIC
+from gateway.statements import record
+from gateway.statements.store import WRITE_WITHIN_S, ForbiddenError, Statements
 
-VERSION_HEADER = "X-Experience-API-Version"
-THROUGH_HEADER = "X-Experience-API-Consistent-Through"
-VERSIONS = {1: "1.0.3", 2: "2.0.0"}  # the newest of each, by which we answer
 # What else the specification has, all of which needs a store of documents or statements.
 NOT_KEPT = ("statements", "activities", "activities/state", "activities/profile", "agents", "agents/profile")
 
 
-class _Answered(APIRoute):
-    """Every answer, an error too, says the version, and up to when all that was acknowledged lies in Kafka."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def answered(request: Request) -> Response:
-            said = {
-                VERSION_HEADER: VERSIONS[_version(request) or 2],
-                THROUGH_HEADER: datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            }
-            try:
-                response = await handle(request)
-            except HTTPException as error:
-                error.headers = {**(error.headers or {}), **said}
-                raise
-            response.headers.update(said)
-            return response
-
-        return answered
-
-
 def router(
-    admission: Admission, limits: Limits, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    admission: Admission,
+    limits: Limits,
+    store: Statements | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> APIRouter:
-    routes = APIRouter(prefix="/xapi", tags=["xAPI"], route_class=_Answered)
+    """`store` None: no statement is kept, and what is no event is refused."""
+    behind = timedelta(seconds=WRITE_WITHIN_S if store else 0)
+    routes = APIRouter(prefix="/xapi", tags=["xAPI"], route_class=protocol.answered(behind))
     refusals = problems.documented(401, 403, 408, 409, 413, 415, 429) | problems.documented(503, results=RESULTS)
 
-    async def posted(request: Request, key: ApiKey, statement_id: UUID | None = None) -> list[str]:
-        """The ids of what Kafka has acknowledged. Raises ProblemError: all or nothing."""
-        version = _version(request)
-        if version is None:
-            said = request.headers.get(VERSION_HEADER)
-            raise ProblemError(400, f"{VERSION_HEADER} is {said or 'missing'}: expected 1.0, 1.0.x or 2.0.x")
+    async def posted(request: Request, key: ApiKey, statement_id: UUID | None = None) -> _Taken:
+        """Kept where there is a store, then published, so that an id that stands over another statement is found out
+        before anything is. Raises ProblemError: all or nothing, but that what was kept stays so where Kafka is away."""
+        version = protocol.version(request)
         if request.headers.get("content-type", "").lower().startswith("multipart/"):
             raise ProblemError(415, f"attachments are not taken: send {JSON}, and attachments by their fileUrl")
         check_type(request, JSON)
@@ -73,19 +53,24 @@ def router(
         try:
             if statement_id is not None:
                 body = _under(body, statement_id)
-            verdicts = adapter.judge(body, version, course_of(key), clock())
+            read = adapter.read(body, version)
         except BodyError as error:
             await admission.spend(request, key, 1)
             raise ProblemError(400, str(error)) from None
         except ConflictError as error:
             await admission.spend(request, key, 1)
             raise ProblemError(409, str(error)) from None
-        await admission.spend(request, key, len(verdicts))
+        await admission.spend(request, key, len(read))
+        now = clock()
+        verdicts = dict(enumerate(_verdict(one, key, now, kept=store is not None) for one in read))
         _refuse_bad(verdicts)
-        judged = admission.admit(key, verdicts)
+        events = {index: verdict for index, verdict in verdicts.items() if isinstance(verdict, Posted)}
+        judged = dict(zip(events, admission.admit(key, [*events.values()]), strict=True))
         _refuse_bad(judged)
-        results = await admission.publish(judged)
-        return [str(result.event_id) for result in results]
+        good = [one for one in read if isinstance(one, Read)]
+        through = await _kept(store, good, version, key) if store else None
+        await admission.publish([*judged.values()])
+        return _Taken([str(one.id) for one in good], {THROUGH_HEADER: record.moment(through)} if through else {})
 
     @routes.post(
         "/statements",
@@ -96,13 +81,15 @@ def router(
     )
     @limits.events
     async def post_statements(request: Request) -> Response:
-        """Takes one statement, or a list of up to 500 (1 MB), and answers their ids when Kafka has acknowledged all.
+        """Takes one statement, or a list of up to 500 (1 MB), and answers their ids when Kafka has acknowledged all,
+        and where statements are kept, PostgreSQL before it.
 
         Where one of them is bad none is taken: `errors` says which, where in it, and why. Statements that came without
         an id get one, made of their bytes where they say when they happened: sent again as they were, they count once.
         """
         key = await admission.key(request)
-        return Response(msgspec.json.encode(await posted(request, key)), media_type=JSON)
+        taken = await posted(request, key)
+        return Response(msgspec.json.encode(taken.ids), headers=taken.headers, media_type=JSON)
 
     @routes.put(
         "/statements",
@@ -116,8 +103,8 @@ def router(
     async def put_statement(request: Request) -> Response:
         """Takes one statement under that id. 204 comes after Kafka has acknowledged it."""
         key = await admission.key(request)
-        await posted(request, key, _statement_id(request))
-        return Response(status_code=204)
+        taken = await posted(request, key, _statement_id(request))
+        return Response(status_code=204, headers=taken.headers)
 
     @routes.get("/about", responses={200: {"content": {JSON: {"example": _ABOUT}}}})
     async def about() -> Response:
@@ -130,16 +117,10 @@ def router(
         await admission.key(request)
         if request.path_params["resource"] not in NOT_KEPT:
             raise ProblemError(404, f"xAPI has no {request.url.path}")
-        raise ProblemError(501, f"{request.url.path} takes no {request.method}: only what happens is taken, none kept")
+        what = "statements are kept, and no documents" if store else "what happens is taken, none kept"
+        raise ProblemError(501, f"{request.url.path} takes no {request.method}: only {what}")
 
     return routes
-
-
-def _version(request: Request) -> int | None:
-    """1 or 2; None where it is missing, or another."""
-    parts = request.headers.get(VERSION_HEADER, "").split(".")
-    known = parts[0] in ("1", "2") and parts[1:2] == ["0"] and len(parts) <= 3 and all(map(str.isdecimal, parts))
-    return int(parts[0]) if known else None
 
 
 def _statement_id(request: Request) -> UUID:
@@ -158,16 +139,46 @@ def _under(body: bytes, statement_id: UUID) -> bytes:
     return msgspec.json.encode({**fields, "id": statement_id})
 
 
-def _refuse_bad(verdicts: Sequence[Posted | Rejection | object]) -> None:
+def _verdict(one: Read | Rejection, key: ApiKey, now: datetime, *, kept: bool) -> Posted | Rejection | None:
+    """None: it is kept, and is no event. Of what voids another the store says whether the key may."""
+    if isinstance(one, Rejection):
+        return one
+    if not kept or one.is_event:
+        return adapter.posted(one, course_of(key), now)
+    course = adapter.course(one, course_of(key))
+    if not one.voids and not key.may_send(course):
+        return Rejection(None, "context.contextActivities", f"the key {key.name!r} may not send of the course {course}")
+    return None
+
+
+async def _kept(store: Statements, read: Sequence[Read], version: int, key: ApiKey) -> datetime:
+    """Raises ProblemError."""
+    try:
+        return await store.keep([record.record(one, version, key.name) for one in read], key.name)
+    except ConflictError as error:
+        raise ProblemError(409, f"{error}; no statement was taken") from None
+    except ForbiddenError as error:
+        raise ProblemError(403, f"{error}; no statement was taken") from None
+    except DatabaseAwayError as error:
+        raise problems.away(f"{error}; send the same again: each id counts once") from None
+
+
+def _refuse_bad(verdicts: Mapping[int, object]) -> None:
+    """By their place in what was posted."""
     errors = [
         {"index": index, "field": verdict.field, "reason": verdict.reason}
-        for index, verdict in enumerate(verdicts)
+        for index, verdict in verdicts.items()
         if isinstance(verdict, Rejection)
     ]
     if errors:
         first = errors[0]
         place = f"statement {first['index']}: {first['field']}" if first["field"] else f"statement {first['index']}"
         raise ProblemError(400, f"{place}: {first['reason']}; no statement was taken", errors=errors)
+
+
+class _Taken(NamedTuple):
+    ids: list[str]
+    headers: dict[str, str]
 
 
 _ABOUT = {"version": list(VERSIONS.values()), "extensions": {}}
@@ -206,13 +217,5 @@ _BODY: dict[str, Any] = {
             }
         },
     },
-    "parameters": [
-        {
-            "name": VERSION_HEADER,
-            "in": "header",
-            "required": True,
-            "schema": {"type": "string", "examples": list(VERSIONS.values())},
-            "description": "1.0, 1.0.x or 2.0.x",
-        }
-    ],
+    "parameters": [VERSION_PARAMETER],
 }

@@ -6,14 +6,14 @@ at first: its `objectType` says of which shape it is, and may be absent, which a
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from wire import xapi
+from wire import persons, xapi
 
 VOIDED = "http://adlnet.gov/expapi/verbs/voided"
 
@@ -232,7 +232,7 @@ class Statement(_Strict):
     result: Result | UnsetType = UNSET
     context: Context | UnsetType = UNSET
     timestamp: Time | UnsetType = UNSET
-    stored: Time | UnsetType = UNSET  # ours to say, were it kept
+    stored: Time | UnsetType = UNSET  # ours to say, where it is kept
     authority: Agent | UnsetType = UNSET  # likewise
     version: Annotated[str, Meta(pattern=VERSION)] | UnsetType = UNSET
     attachments: list[Attachment] | UnsetType = UNSET
@@ -288,6 +288,33 @@ def moment(text: str, field: str) -> datetime:
         return found if found.tzinfo else found.replace(tzinfo=UTC)
     except ValueError as error:
         raise StatementError(field, f"expected {EXPECTED[TIME]}: {error}") from None
+
+
+def inner(thing: SubStatement) -> Object:
+    """The object of what `read` gave."""
+    return _object(thing.object, "object.object")
+
+
+def activities(statement: Statement | SubStatement) -> Iterator[Activity]:
+    """Those of its context, the nearest first."""
+    context = statement.context
+    if context is UNSET or context.contextActivities is UNSET:
+        return
+    related = context.contextActivities
+    for each in (related.parent, related.grouping, related.other, related.category):
+        if each is not UNSET:
+            yield from each if isinstance(each, list) else (each,)
+
+
+def person(agent: Agent) -> str:
+    """His id in events, and so a group's."""
+    if agent.account is not UNSET:
+        return persons.of_name(agent.account.name)
+    if agent.mbox is not UNSET:
+        return persons.of_address(agent.mbox)
+    if agent.mbox_sha1sum is not UNSET:
+        return persons.of_address(agent.mbox_sha1sum)
+    return persons.of_url(agent.openid or "")
 
 
 def _object(data: Raw, place: str) -> Object:

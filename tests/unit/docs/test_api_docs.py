@@ -15,7 +15,7 @@ NOT_IN_OPENAPI = {"WS /ws/live", "GET /openapi.json"}
 
 @pytest.fixture(scope="module")
 def openapi() -> dict[str, Any]:
-    return create_app(GatewaySettings()).openapi()
+    return create_app(GatewaySettings(xapi_store=True)).openapi()
 
 
 def test_every_route_has_its_row_and_no_other_is_told(openapi: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ BY_ITSELF = {
 
 @pytest.fixture(scope="module")
 def routes() -> list[Route | APIRoute]:
-    return list(_all(create_app(GatewaySettings()).routes))
+    return list(_all(create_app(GatewaySettings(xapi_store=True)).routes))
 
 
 def _all(routes: Iterable[BaseRoute]) -> Iterator[Route | APIRoute]:
