@@ -8,7 +8,7 @@ from typing import NamedTuple
 from msgspec import UNSET
 
 from gateway.ingest.xapi import statement as statements
-from gateway.ingest.xapi.statement import Activity, Agent, Context, Object, Statement, SubStatement
+from gateway.ingest.xapi.shapes import Activity, Agent, Context, Object, Statement, SubStatement
 from wire.events import ID_MAX, is_id
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, structs
 
-from gateway.ingest.xapi.statement import (
+from gateway.ingest.xapi.shapes import (
     Activity,
     Agent,
     Component,

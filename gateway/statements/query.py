@@ -11,7 +11,8 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.ingest.xapi import statement as statements
-from gateway.ingest.xapi.statement import TIME, Agent, Iri, StatementError
+from gateway.ingest.xapi.shapes import EXPECTED, IRI, TIME, Agent, Iri
+from gateway.ingest.xapi.statement import StatementError
 from gateway.statements import facets
 from gateway.statements.facets import Kind
 from gateway.statements.formats import Format
@@ -163,7 +164,7 @@ def _iri(given: Mapping[str, str], name: str) -> str:
     try:
         return msgspec.convert(given[name], Iri)
     except msgspec.ValidationError:
-        raise QueryError(name, f"expected {statements.EXPECTED[statements.IRI]}") from None
+        raise QueryError(name, f"expected {EXPECTED[IRI]}") from None
 
 
 def _moment(given: Mapping[str, str], name: str) -> datetime | None:
@@ -171,7 +172,7 @@ def _moment(given: Mapping[str, str], name: str) -> datetime | None:
         return None
     try:
         if not re.match(TIME, given[name]):
-            raise StatementError(name, f"expected {statements.EXPECTED[TIME]}")
+            raise StatementError(name, f"expected {EXPECTED[TIME]}")
         return statements.moment(given[name], name).astimezone(UTC)
     except StatementError as error:
         raise QueryError(name, error.reason) from None

@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw
 
 from gateway.ingest.xapi import statement as statements
 from gateway.ingest.xapi.adapter import Read
-from gateway.ingest.xapi.statement import Account, Agent, StatementRef, SubStatement
+from gateway.ingest.xapi.shapes import Account, Agent, StatementRef, SubStatement
 from gateway.statements import comparison, facets
 
 HOME = "https://classpulse.invalid/keys"  # of authorities: a URL, as the specification wants it, that is nobody's

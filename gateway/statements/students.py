@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, structs
 
 from gateway.database import Connection
-from gateway.ingest.xapi.statement import Account, Agent
+from gateway.ingest.xapi.shapes import Account, Agent
 from gateway.statements import facets
 from gateway.statements.facets import Kind
 from gateway.statements.record import whole

@@ -10,7 +10,8 @@ from msgspec import UNSET, Raw, UnsetType
 from gateway.ingest import ids
 from gateway.ingest.judge import EVENTS_MAX, BodyError, Posted, Rejection
 from gateway.ingest.xapi import statement as statements
-from gateway.ingest.xapi.statement import VOIDED, Activity, Agent, Object, Statement, StatementError
+from gateway.ingest.xapi.shapes import VOIDED, Activity, Agent, Object, Statement
+from gateway.ingest.xapi.statement import StatementError
 from wire import xapi
 
 # What an LMS calls a course itself, where it is told to send that: so that roster and statements say the same.
