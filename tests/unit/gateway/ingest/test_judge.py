@@ -215,6 +215,7 @@ def test_an_event_may_have_a_field_of_the_name_events() -> None:
     [
         ({"events": {}}, "events or sent_at: Expected `array`"),
         ({"events": []}, "the list is empty"),
+        ({"events": [GOOD], "sent_at": "\ud800"}, "events or sent_at: "),
         ({"events": [GOOD], "sent_at": 7}, "events or sent_at: Expected `str"),
         ({"events": [GOOD], "sent_at": "2026-01-15T00:30:05"}, "sent_at: expected an RFC 3339 time with its offset"),
         ({"events": [GOOD] * (EVENTS_MAX + 1)}, "501 events"),
