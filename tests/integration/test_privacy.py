@@ -230,6 +230,7 @@ async def test_a_store_that_is_away_keeps_no_other_from_it(school: School) -> No
     assert (last["what"], last["result"]) == ("privacy.erase", "partly")
 
 
+@pytest.mark.parametrize("school", ["influxdb"], indirect=True)
 async def test_the_commands(school: School, tmp_path: Path) -> None:
     file = tmp_path / "his.json"
     told = await classpulse(school, "export", school.his, "--file", str(file))
