@@ -7,7 +7,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[3]
 # Put together here, so that this file holds none.
-SECRET = "AKIA" + "IOSFODNN7EXAMPLQ"
+AWS = "AKIA" + "IOSFODNN7EXAMPLQ"
 
 
 def _run(*command: str, folder: Path = PROJECT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -30,11 +30,11 @@ def test_an_audit_that_can_ask_nobody_says_so_and_is_no_failure() -> None:
 def test_a_secret_in_a_file_is_found_and_one_that_was_looked_at_is_not(tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "leaks.py").write_text((PROJECT / "tests" / "leaks.py").read_text())
-    (tmp_path / "keys.py").write_text(f'aws = "{SECRET}"\n')
+    (tmp_path / "keys.py").write_text(f'aws = "{AWS}"\n')
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     assert _run("tests/leaks.py", "--accept", folder=tmp_path).returncode == 0
     accepted = _run("tests/leaks.py", folder=tmp_path)
     assert (accepted.returncode, "0 found" in accepted.stdout) == (0, True), accepted
-    (tmp_path / "other.py").write_text(f'aws = "{SECRET}"\n')
+    (tmp_path / "other.py").write_text(f'aws = "{AWS}"\n')
     new = _run("tests/leaks.py", folder=tmp_path)
     assert (new.returncode, "other.py:1: AWS Access Key" in new.stdout) == (1, True), new
