@@ -35,7 +35,7 @@ def router(gate: Gate, limits: Limits) -> APIRouter:
         "/metrics",
         dependencies=[Depends(gate)],
         response_class=Response,
-        responses={200: {"content": {"text/plain": {}}}} | problems.documented(401, 403, 429, 503),
+        responses={200: {"content": {"text/plain": {}}}, **problems.documented(401, 403, 429, 503)},
     )
     @limits.reads
     async def metrics(request: Request) -> Response:  # noqa: ARG001 -- the limit's

@@ -17,6 +17,7 @@ from schemathesis.checks import (
     response_schema_conformance,
 )
 from schemathesis.core.failures import FailureGroup
+from schemathesis.core.result import Ok
 
 Operation = APIOperation[Any, Any, Any, Any]
 
@@ -62,6 +63,7 @@ def fuzz(base_url: str, keys: Mapping[str, Sequence[str]], examples: int, dear: 
 def operations(base_url: str) -> Iterator[Operation]:
     described = requests.get(f"{base_url}/openapi.json", timeout=ANSWER_WITHIN_S * PATIENCE).json()
     for operation in schemathesis.openapi.from_dict(described).get_all_operations():
+        assert isinstance(operation, Ok), operation
         yield operation.ok()
 
 
@@ -82,7 +84,7 @@ def _ask(
         suppress_health_check=list(HealthCheck),
     )
     @given(st.one_of(cases), st.sampled_from(keys))
-    def ask(case: Case, key: str) -> None:
+    def ask(case: Case[Any], key: str) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         asked = case.as_transport_kwargs(base_url=base_url, headers=headers)
         # Live values have no end: that they begin is all there is to see.
@@ -90,6 +92,7 @@ def _ask(
             answers[response.status_code] += 1
             streams = response.headers.get("content-type", "").startswith("text/event-stream")
             if streams:
+                response.raw.close()  # else the rest of it would be taken for the next answer
                 response._content = b""
             said = f"{case.as_curl_command(headers)}\n{response.status_code} {response.text[:500]}\n"
             # By itself: what is there for every other status says nothing of this one.

@@ -108,7 +108,7 @@ async def _enrol(database: Database, who: str) -> None:
 def _points() -> list[MetricPoint]:
     now_ms = int(datetime.now(UTC).timestamp()) * 1_000
     minute, day = now_ms // 60_000 * 60_000, now_ms // (DAY_S * 1_000) * DAY_S * 1_000
-    seen = {"n": 1, "as_of_ms": now_ms}
+    seen: dict[str, Any] = {"n": 1, "as_of_ms": now_ms}
     return [
         MetricPoint(metric=Metric.EVENTS_PER_MINUTE, window_s=60, start_ms=minute, value=3, **seen),
         MetricPoint(metric=Metric.EVENTS_BY_KIND, label="code_run", window_s=DAY_S, start_ms=day, value=2, **seen),

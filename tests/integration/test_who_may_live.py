@@ -144,7 +144,8 @@ async def test_an_event_stream_ends_with_the_token_too(school: School) -> None:
 async def test_the_client_shows_its_token_and_the_next_when_it_comes_again(
     school: School, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, given = school.url.replace("http", "ws", 1) + "/ws/live", []
+    url = school.url.replace("http", "ws", 1) + "/ws/live"
+    given: list[str] = []
 
     def newest() -> str:
         given.append("first" if not given else "next")
@@ -152,10 +153,9 @@ async def test_the_client_shows_its_token_and_the_next_when_it_comes_again(
 
     ending = await school.soon_over("viewer")
     async with asyncio.timeout(30 * PATIENCE):
-        frames_ = LiveClient(url, ["course:mine"], token=newest).frames()
-        assert isinstance(await anext(frames_), Snapshot)
-        assert isinstance(await anext(frames_), Resumed | Snapshot)  # it was sent away with 3014, and came again
-        await frames_.aclose()
+        told = LiveClient(url, ["course:mine"], token=newest).frames()
+        assert isinstance(await anext(told), Snapshot)
+        assert isinstance(await anext(told), Resumed | Snapshot)  # it was sent away with 3014, and came again
         assert given == ["first", "next"]
         monkeypatch.setenv("CLASSPULSE_TOKEN", school.tokens["viewer"])
         assert isinstance(await anext(LiveClient(url, ["course:mine"]).frames()), Snapshot)

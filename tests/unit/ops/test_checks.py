@@ -3,14 +3,18 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 PROJECT = Path(__file__).parents[3]
 # Put together here, so that this file holds none.
 AWS = "AKIA" + "IOSFODNN7EXAMPLQ"
 
 
-def _run(*command: str, folder: Path = PROJECT, **environment: str) -> subprocess.CompletedProcess[str]:
+def _run(
+    *command: str, folder: Path = PROJECT, environment: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *command],
         cwd=folder,
@@ -22,8 +26,8 @@ def _run(*command: str, folder: Path = PROJECT, **environment: str) -> subproces
 
 
 def test_an_audit_that_can_ask_nobody_says_so_and_is_no_failure() -> None:
-    nowhere = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:1")
-    done = _run("requirements/audit.py", "requirements/dev.txt", NO_PROXY="", no_proxy="", **nowhere)
+    nowhere = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:1") | {"NO_PROXY": "", "no_proxy": ""}
+    done = _run("requirements/audit.py", "requirements/dev.txt", environment=nowhere)
     assert (done.returncode, "were not audited, as PyPI could not be asked" in done.stdout) == (0, True), done
 
 
