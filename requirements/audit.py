@@ -11,7 +11,7 @@ import subprocess
 import sys
 from typing import Any
 
-WITHIN_S = 20
+WITHIN_S = 15
 ANSWER_WITHIN_S = 5  # of one
 
 
