@@ -8,13 +8,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # npm runs the first node of the PATH, which may be an older one of the machine's.
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix web
 SECONDS := 600
+BODIES := 10000
 PAGE := gateway/static/index.html
 PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' 2>/dev/null)
 
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs doctor test soak check format page bench bench-peers bench-all lock clean
+.PHONY: help up down status logs doctor test soak fuzz check format page bench bench-peers bench-all lock clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,11 +43,16 @@ test: $(VENV)/dev.stamp $(PAGE) ## install, then run every test against real ser
 soak: $(VENV)/dev.stamp ## kill workers and their broker at random, compare after each; 10 min, or SECONDS=60
 	@$(BIN)/python tests/soak.py --seconds $(SECONDS) $(ARGS)
 
-check: $(VENV)/dev.stamp $(PAGE) ## formatting, lint, types, import arrows, the page's types and tests
+fuzz: $(VENV)/dev.stamp ## ask every route what its OpenAPI does not allow, and post BODIES (10000) that are broken
+	@$(BIN)/python -m pytest -n 0 -s --timeout 3600 tests/integration/test_fuzz.py --examples 200 --bodies $(BODIES) $(ARGS)
+
+check: $(VENV)/dev.stamp $(PAGE) ## formatting, lint, types, import arrows, secrets, known vulnerabilities, the page's types and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/leaks.py
+	$(BIN)/python requirements/audit.py requirements/dev.txt
 	@$(NPM) run check
 	@$(NPM) test
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "replay": ("cli.replay:replay", "Send a real export of xAPI statements through the door."),
     "dead-letters": ("cli.dead_letters:app", "What could not be used: look at it, replay it, drop it."),
     "audit": ("cli.audit:app", "Whether everything accepted is accounted for, and the audit log is whole."),
+    "privacy": ("cli.privacy:app", "What is held of one student: export it, erase it."),
     "trace": ("cli.trace:trace", "What became of one event."),
     "rebuild": ("cli.rebuild:rebuild", "Windows computed anew from the topic, held against what is served."),
 }
@@ -39,6 +40,7 @@ ON_THE_STACK = {
     "replay",
     "dead-letters",
     "audit",
+    "privacy",
     "trace",
     "rebuild",
 }

@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 
 from gateway import dashboard, health, page, probes, problems, telemetry
 from gateway.accounts import endpoint as accounts
+from gateway.accounts.attempts import Attempts
 from gateway.admin import audit_endpoint as audit
 from gateway.admin import endpoint as admin
 from gateway.admin import trace_endpoint as trace
@@ -129,7 +130,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.add_middleware(RateHeaders)
     app.include_router(health.router(asked, client, gate, limits))
     app.include_router(telemetry.router(gate, limits))
-    app.include_router(accounts.router(database, tokens, gate, recorder, limits))
+    app.include_router(accounts.router(database, tokens, gate, recorder, limits, Attempts(windows)))
     app.include_router(admin.router(settings.kafka, gate, recorder, limits, settings.clock_skew_s))
     app.include_router(audit.router(settings.kafka, gate, limits))
     app.include_router(trace.router(settings.kafka, gate, limits))

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 
-from gateway import workers
+from gateway import problems, workers
 from gateway.probes import DEADLINE_S, Finding, Probe
 from gateway.security.gate import Gate
 from gateway.security.limits import Limits
@@ -73,7 +73,10 @@ def router(
         response.status_code = 503 if reasons else 200
         return Ready(status="not ready" if reasons else "ready", reasons=reasons)
 
-    @routes.get("/api/v1/health", dependencies=[Depends(gate)], responses={503: {"model": Health}})
+    refusals = problems.documented(401, 403, 429, 503)
+    refusals[503]["model"] = Health  # or a problem, where PostgreSQL would have to say who asks
+
+    @routes.get("/api/v1/health", dependencies=[Depends(gate)], responses=refusals)
     @limits.reads
     async def health(request: Request, response: Response) -> Health:  # noqa: ARG001 -- the limit's
         """Each server is really asked, within 1.5 s, and every worker is listed. 503 while unhealthy."""

@@ -4,10 +4,11 @@ import asyncio
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
-from gateway.database import Database, DatabaseAwayError
+from gateway.database import Connection, Database, DatabaseAwayError
 from gateway.roster_file import Row
 
 log = structlog.get_logger(__name__)
@@ -64,6 +65,18 @@ async def store(database: Database, rows: Iterable[Row]) -> None:
         await connection.execute(_ENROLMENTS, *_columns([(r.course_id, r.student_id, r.team_id) for r in rows], 3))
 
 
+async def of_student(connection: Connection, student_id: str) -> list[dict[str, Any]]:
+    """His name, and each of his courses, as a transaction sees them."""
+    named = await connection.fetch("SELECT student_id, name FROM students WHERE student_id = $1", student_id)
+    return [dict(row) for row in [*named, *await connection.fetch(_HIS_COURSES, student_id)]]
+
+
+async def forget(connection: Connection, student_id: str) -> None:
+    """A roster that is imported again, with him in it, brings him back."""
+    await connection.execute("DELETE FROM enrolments WHERE student_id = $1", student_id)
+    await connection.execute("DELETE FROM students WHERE student_id = $1", student_id)
+
+
 def _columns(rows: Iterable[tuple[str | None, ...]], width: int) -> list[list[str | None]]:
     """Rows as columns, which is how `unnest` takes them."""
     return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
@@ -80,6 +93,11 @@ ON CONFLICT (course_id, team_id) DO UPDATE SET name = excluded.name
 _STUDENTS = """
 INSERT INTO students (student_id, name) SELECT * FROM unnest($1::text[], $2::text[])
 ON CONFLICT (student_id) DO UPDATE SET name = excluded.name
+"""
+_HIS_COURSES = """
+SELECT course_id, courses.name AS course, team_id, teams.name AS team
+FROM enrolments JOIN courses USING (course_id) LEFT JOIN teams USING (course_id, team_id)
+WHERE student_id = $1 ORDER BY course_id
 """
 _ENROLMENTS = """
 INSERT INTO enrolments (course_id, student_id, team_id) SELECT * FROM unnest($1::text[], $2::text[], $3::text[])

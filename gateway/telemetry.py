@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.responses import Response
 
+from gateway import problems
 from gateway.security.gate import Gate
 from gateway.security.limits import Limits
 
@@ -34,7 +35,7 @@ def router(gate: Gate, limits: Limits) -> APIRouter:
         "/metrics",
         dependencies=[Depends(gate)],
         response_class=Response,
-        responses={200: {"content": {"text/plain": {}}}},
+        responses={200: {"content": {"text/plain": {}}}, **problems.documented(401, 403, 429, 503)},
     )
     @limits.reads
     async def metrics(request: Request) -> Response:  # noqa: ARG001 -- the limit's

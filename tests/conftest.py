@@ -44,6 +44,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--pictures", type=Path, default=PROJECT / "build" / "page", help="where screenshots of the page go"
     )
+    parser.addoption("--examples", type=int, default=10, help="how often each route is asked by test_fuzz.py")
+    parser.addoption("--bodies", type=int, default=300, help="how many it posts that are broken")
 
 
 class Bucket(NamedTuple):

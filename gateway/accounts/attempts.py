@@ -1,11 +1,11 @@
-"""How often a log-in may fail, per account and per address. Counted in memory: each process counts for itself."""
+"""How often a log-in may fail, per account and per address: counted for all gateways together (shared_windows.py)."""
 
-import time
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
+from limits import parse
+
+from gateway.security.shared_windows import SharedWindows
+from gateway.security.windows import Window
 
 OF_ACCOUNT = parse("10/5 minutes")  # attempts; one that succeeds forgets them
 OF_ADDRESS = parse("60/5 minutes")  # failures: a whole school may be behind one
@@ -14,26 +14,34 @@ OF_ADDRESS = parse("60/5 minutes")  # failures: a whole school may be behind one
 class Attempts:
     """What strangers type is counted too; it is forgotten with its window, and an address brings OF_ADDRESS at most."""
 
-    def __init__(self) -> None:
-        self._counts = FixedWindowRateLimiter(MemoryStorage())
+    def __init__(self, shared: SharedWindows) -> None:
+        """`shared` is started and stopped by whoever made it."""
+        self._shared = shared
 
-    def begin(self, username: str, address: str) -> int | None:
-        """None: go on. Else in how many milliseconds the count begins anew. It counts before the password is looked
+    async def begin(self, username: str, address: str) -> int | None:
+        """None: go on. Else in how many milliseconds there may be room again. It counts before the password is looked
         at, so that many at once are not looked at together."""
-        for limit, of in ((OF_ADDRESS, _network(address)), (OF_ACCOUNT, username)):
-            if not self._counts.test(limit, of):
-                return self._reset_ms(limit, of)
-        self._counts.hit(OF_ACCOUNT, username)
-        return None
+        of_address = _of_address(address)
+        _, (failures,) = await self._shared.take([of_address], 0)
+        if not failures.room(of_address):
+            return failures.wait_ms(of_address, 1)
+        of_account = _of_account(username)
+        fits, (attempts,) = await self._shared.take([of_account], 1)
+        return None if fits else attempts.wait_ms(of_account, 1)
 
-    def failed(self, address: str) -> None:
-        self._counts.hit(OF_ADDRESS, _network(address))
+    async def failed(self, address: str) -> None:
+        await self._shared.take([_of_address(address)], 1)
 
-    def succeeded(self, username: str) -> None:
-        self._counts.clear(OF_ACCOUNT, username)
+    async def succeeded(self, username: str) -> None:
+        await self._shared.forget(_of_account(username))
 
-    def _reset_ms(self, limit: RateLimitItem, of: str) -> int:
-        return int(1_000 * (self._counts.get_window_stats(limit, of).reset_time - time.time()))
+
+def _of_account(username: str) -> Window:
+    return Window("log-ins", username, OF_ACCOUNT)
+
+
+def _of_address(address: str) -> Window:
+    return Window("failed-log-ins", _network(address), OF_ADDRESS)
 
 
 def _network(address: str) -> str:

@@ -59,11 +59,16 @@ class Me(BaseModel):
 
 
 def router(
-    database: Database, tokens: AccessTokens | None, gate: Gate, recorder: Recorder, limits: Limits
+    database: Database,
+    tokens: AccessTokens | None,
+    gate: Gate,
+    recorder: Recorder,
+    limits: Limits,
+    attempts: Attempts,
 ) -> APIRouter:
     """`tokens` None: nobody logs in, and these routes say so."""
     routes = APIRouter(tags=["auth"])
-    attempts, passwords = Attempts(), Passwords()
+    passwords = Passwords()
     default: dict[int | str, dict[str, Any]] = {"default": problems.documented(500)[500]}
     refusals = problems.documented(400, 401, 403, 404, 408, 413, 415, 429, 503) | default
 
@@ -102,7 +107,7 @@ def router(
         on()
         given = _read(Credentials, await _json(request))
         username, origin = given.username.lower(), address(request)
-        if (wait_ms := attempts.begin(username, origin)) is not None:
+        if (wait_ms := await attempts.begin(username, origin)) is not None:
             raise problems.limited(f"{OF_ACCOUNT} log-ins that fail", wait_ms)
         account = await people.find(database, username)
         try:
@@ -110,10 +115,10 @@ def router(
         except CrowdError:
             raise problems.away("too many log in at this moment") from None
         if account is None or not fits:
-            attempts.failed(origin)
+            await attempts.failed(origin)
             recorder.note(Entry("", "login", username, origin, "refused"))
             raise problems.unknown("the user name or the password is wrong")
-        attempts.succeeded(username)
+        await attempts.succeeded(username)
         return await answered(request, account, await sessions.begin(database, account, origin), cookie=given.cookie)
 
     @routes.post(

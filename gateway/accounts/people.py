@@ -125,6 +125,22 @@ async def listed(database: Database) -> list[Account]:
     return [account(row) for row in await database.fetch(f"{_SELECT} ORDER BY username")]
 
 
+async def of_student(connection: Connection, student_id: str) -> list[dict[str, Any]]:
+    """His accounts, without their passwords, each with its sessions."""
+    return [
+        {**row, "sessions": [dict(each) for each in await connection.fetch(_SESSIONS, row["id"])]}
+        for row in map(dict, await connection.fetch(_HIS_ACCOUNTS, student_id))
+    ]
+
+
+async def forget(connection: Connection, student_id: str) -> None:
+    """His accounts with all that hangs on them. An access token is good until it expires."""
+    his = "SELECT id FROM accounts WHERE student_id = $1"
+    await connection.execute(f"DELETE FROM sessions WHERE account_id IN ({his})", student_id)  # noqa: S608 -- constants
+    await connection.execute(f"DELETE FROM grants WHERE account_id IN ({his})", student_id)  # noqa: S608
+    await connection.execute("DELETE FROM accounts WHERE student_id = $1", student_id)
+
+
 def account(row: Any) -> Account:
     return Account(
         row["id"],
@@ -173,6 +189,11 @@ _CREATE = """
 INSERT INTO accounts (username, display_name, password, role, student_id) VALUES ($1, $2, $3, $4, $5) RETURNING id
 """
 _UNGRANT = "DELETE FROM grants WHERE account_id = $1 AND course_id = $2 AND team_id = $3"
+_HIS_ACCOUNTS = """
+SELECT id, username, display_name, role, student_id, created_at, revoked_at FROM accounts
+WHERE student_id = $1 ORDER BY id
+"""
+_SESSIONS = "SELECT created_at, expires_at, revoked_at FROM sessions WHERE account_id = $1 ORDER BY created_at"
 _END_SESSIONS = "UPDATE sessions SET revoked_at = now() WHERE account_id = $1 AND revoked_at IS NULL"
 COLUMNS = """accounts.id, username, display_name, role, student_id, password, accounts.created_at, accounts.revoked_at,
     (SELECT coalesce(json_agg(json_build_array(course_id, team_id)), '[]')::text FROM grants

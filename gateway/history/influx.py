@@ -3,6 +3,8 @@
 import asyncio
 import csv
 import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,9 +28,20 @@ from(bucket: bucket)
   |> group()
   |> sort(columns: ["_time"])
 """
+_EVERYTHING = """
+from(bucket: bucket)
+  |> range(start: start, stop: stop)
+  |> filter(fn: (r) => r.scope == scope)
+  |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
+  |> keep(columns: [
+    "_time", "_measurement", "label", "value", "n", "as_of_ms", "window_s", "state", "watermark_ms"
+  ])
+  |> group()
+"""
 _CHECK = 'from(bucket: bucket) |> range(start: -1m) |> limit(n: 1) |> keep(columns: ["_time"])'
 # Fields become visible one by one: a point that lacks one of these is just being written.
 _WHOLE = ("value", "n", "as_of_ms", "window_s")
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _PLAIN_CSV = Dialect(header=True, annotations=[])
 
 
@@ -50,19 +63,36 @@ class InfluxReader:
         # A month takes a moment to read, and live updates do not wait for it.
         return await asyncio.to_thread(_points, text, metric, label)
 
+    async def everything(self, scope: str) -> list[MetricPoint]:
+        text = await self._ask(_EVERYTHING, scope=scope, start=_FIRST, stop=_LAST)
+        points = await asyncio.to_thread(_points, text)
+        return sorted(points, key=lambda point: (point.metric, point.label, point.start_ms))
+
+    async def erase(self, scope: str) -> None:
+        """Needs a token that may write."""
+        async with self._asking() as client:
+            predicate = f'scope="{_escaped(scope)}"'
+            await client.delete_api().delete(_FIRST, _LAST, predicate, self._bucket, self._org)
+
     async def check(self) -> str:
         _rows(await self._ask(_CHECK))
         return f"InfluxDB, bucket {self._bucket}"
 
     async def _ask(self, flux: str, **parameters: Any) -> str:
         """The answer as CSV. Raises HistoryAwayError."""
+        async with self._asking() as client:
+            bound = {"bucket": self._bucket, **parameters}
+            return str(await client.query_api().query_raw(flux, dialect=_PLAIN_CSV, params=bound))
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[Any]:
+        """Raises HistoryAwayError for whatever goes wrong with it within."""
         if self._client is None:  # made here, because it must be made in the loop it is used in
             self._client = InfluxDBClientAsync(
                 self._url, token=self._token, org=self._org, timeout=int(TIMEOUT_S * 1000)
             )
         try:
-            bound = {"bucket": self._bucket, **parameters}
-            return str(await self._client.query_api().query_raw(flux, dialect=_PLAIN_CSV, params=bound))
+            yield self._client
         except InfluxDBError as error:
             raise HistoryAwayError(f"InfluxDB refuses: {error.message}") from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -73,11 +103,12 @@ class InfluxReader:
             await self._client.close()
 
 
-def _points(text: str, metric: Metric, label: str) -> list[MetricPoint]:
+def _points(text: str, metric: Metric | None = None, label: str | None = None) -> list[MetricPoint]:
+    """`metric`, `label`: what all are of; None: as each row says."""
     return [
         MetricPoint(
-            metric=metric,
-            label=label,
+            metric=metric or Metric(row["_measurement"]),
+            label=row.get("label", "") if label is None else label,
             window_s=int(row["window_s"]),
             start_ms=round(datetime.fromisoformat(row["_time"]).timestamp() * 1000),
             value=float(row["value"]),
@@ -98,6 +129,11 @@ def _rows(text: str) -> list[dict[str, str]]:
     if rows and "error" in rows[0]:  # a query that fails half way says so in its answer's body, after a 200
         raise HistoryAwayError(f"InfluxDB cannot answer: {rows[0]['error']}")
     return rows
+
+
+def _escaped(text: str) -> str:
+    """Between the quotes of a predicate."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _utc(epoch_ms: int) -> datetime:

@@ -1,4 +1,4 @@
-"""What the gateway asks of a history store. tests/contracts/ holds every reader, with its writer, to it."""
+"""What the gateway and its commands ask of a history store. tests/contracts/ holds readers and their writers to it."""
 
 from typing import Protocol
 
@@ -17,6 +17,12 @@ class HistoryReader(Protocol):
 
         Raises HistoryAwayError, at the latest after TIMEOUT_S.
         """
+
+    async def everything(self, scope: str) -> list[MetricPoint]:
+        """Every point of the scope, by metric, label and start. Raises HistoryAwayError."""
+
+    async def erase(self, scope: str) -> None:
+        """The same points. Raises HistoryAwayError, with any part of them erased."""
 
     async def check(self) -> str:
         """Asks the store for something only a working one can tell; what it is, for people. Raises HistoryAwayError."""

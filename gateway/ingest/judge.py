@@ -123,7 +123,7 @@ def _decoded(body: bytes) -> tuple[Sequence[_Bytes], datetime | None]:
             events = _list_decoder.decode(found["events"])
             said = msgspec.json.decode(found["sent_at"], type=str | None) if "sent_at" in found else None
             sent = sent_at(said) if said is not None else None
-        except msgspec.ValidationError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BodyError(f"events or sent_at: {error}") from None
     else:
         events = [body.strip()]  # its own size counts, not the blanks around it

@@ -72,6 +72,11 @@ async def append(connection: Connection, entries: Sequence[Entry]) -> Head:
     return head
 
 
+async def about(connection: Connection, who: Sequence[str], whom: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of what these did, or what was done to those."""
+    return [dict(row) for row in await connection.fetch(_ABOUT, list(who), list(whom))]
+
+
 async def verify(database: Database, kept: Head | None = None) -> Verdict:
     """Reads all of it, as of one moment. `kept`: a head it had before. Raises DatabaseAwayError."""
     head, rows, wrong = NONE, 0, _Wrong()
@@ -97,6 +102,12 @@ async def verify(database: Database, kept: Head | None = None) -> Verdict:
     if kept is not None and kept.seq > head.seq:
         wrong.add(f"{_span(head.seq + 1, kept.seq)} missing at the end: a head that was kept says so")
     return Verdict(rows, head, wrong.found)
+
+
+_ABOUT = """
+SELECT seq, at, who, what, whom, origin, result, detail FROM audit_log
+WHERE who = ANY($1::text[]) OR whom = ANY($2::text[]) ORDER BY seq
+"""
 
 
 class _Wrong:

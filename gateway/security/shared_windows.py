@@ -126,6 +126,15 @@ class SharedWindows(RedisStorage):
         self._wake.set()
         return await asked.answer
 
+    async def forget(self, window: Window) -> None:
+        """As if nothing had been counted in it. Raises nothing: what Redis does not take is forgotten in time."""
+        self._local.forget(window)
+        if self.away is None and self._task is not None:
+            try:
+                await self._within(self._client.unlink(*self._keys(window.key)))
+            except Exception as error:  # whatever a client library raises; whoever counts next finds Redis away
+                log.warning("a count is not forgotten", policy=window.policy, reason=str(error) or type(error).__name__)
+
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:

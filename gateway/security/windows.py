@@ -78,6 +78,9 @@ class Windows:
             self._kept.popitem(last=False)
         return Taken(True, counts)
 
+    def forget(self, window: Window) -> None:
+        self._kept.pop(window.key, None)
+
     def look(self, window: Window, now_ms: int) -> Count:
         """Counts nothing."""
         period_ms = window.period_ms

@@ -79,6 +79,18 @@ async def test_every_metric_is_read_as_it_was_written(store: Store) -> None:
         assert await store.read("school:all", one) == [one]
 
 
+@pytest.mark.parametrize("student", ["s1", 's "1"', "s\\1", "s,1 =", "s' or 1", "生徒"])
+async def test_a_scope_is_read_whole_and_erased_and_no_other(store: Store, student: str) -> None:
+    scope, other = str(Scope.student(student)), str(Scope.student(f"{student}1"))
+    kinds = [point(1, metric=Metric.EVENTS_BY_KIND, label=label) for label in ("code_run", "page_viewed")]
+    written = [*kinds, point(2, start_ms=60_000), point(3, start_ms=120_000)]
+    await store.writer.write([(where, one) for where in (scope, other) for one in written])
+    assert sorted(await store.reader.everything(scope), key=written.index) == written
+    await store.reader.erase(scope)
+    assert await store.reader.everything(scope) == []
+    assert sorted(await store.reader.everything(other), key=written.index) == written
+
+
 async def test_numbers_and_times_keep_all_their_digits(store: Store) -> None:
     first, last = point(0.1 + 0.2, start_ms=0, as_of_ms=9_223_372_036_853), point(2.0**40, n=2**40)
     await store.writer.write([("course:c", last), ("course:c", first)])

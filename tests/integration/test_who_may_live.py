@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from clients.python.live import LiveClient, RefusedError, authorization
 from gateway import roster, schema
 from gateway.accounts import people
 from gateway.database import Database, connected
@@ -23,7 +24,7 @@ from gateway.security import keys
 from gateway.security.signing import SigningKeys
 from gateway.security.tokens import ACCESS_S, LEEWAY_S, AccessTokens
 from wire import frames
-from wire.frames import PROTOCOL, Bye, CloseCode, Error, ErrorCode, Hello, Snapshot, Subscribe
+from wire.frames import PROTOCOL, Bye, CloseCode, Error, ErrorCode, Hello, Resumed, Snapshot, Subscribe
 
 
 class School(NamedTuple):
@@ -138,3 +139,32 @@ async def test_an_event_stream_ends_with_the_token_too(school: School) -> None:
         assert (said[-1]["type"], said[-1]["code"]) == ("bye", CloseCode.EXPIRED)
         answer = await client.get("/api/v1/live/stream", params={"scope": "course:mine"})
         assert answer.status_code == 401
+
+
+async def test_the_client_shows_its_token_and_the_next_when_it_comes_again(
+    school: School, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = school.url.replace("http", "ws", 1) + "/ws/live"
+    given: list[str] = []
+
+    def newest() -> str:
+        given.append("first" if not given else "next")
+        return ending if given == ["first"] else school.tokens["viewer"]
+
+    ending = await school.soon_over("viewer")
+    async with asyncio.timeout(30 * PATIENCE):
+        told = LiveClient(url, ["course:mine"], token=newest).frames()
+        assert isinstance(await anext(told), Snapshot)
+        assert isinstance(await anext(told), Resumed | Snapshot)  # it was sent away with 3014, and came again
+        assert given == ["first", "next"]
+        monkeypatch.setenv("CLASSPULSE_TOKEN", school.tokens["viewer"])
+        assert isinstance(await anext(LiveClient(url, ["course:mine"]).frames()), Snapshot)
+        async with httpx.AsyncClient(base_url=school.url, headers=authorization()) as client:
+            asked = client.stream("GET", "/api/v1/live/stream", params={"scope": "course:mine"})
+            async with asked as answer:
+                assert answer.status_code == 200
+        monkeypatch.delenv("CLASSPULSE_TOKEN")
+        with pytest.raises(RefusedError, match="401"):
+            await anext(LiveClient(url, ["course:mine"]).frames())
+        with pytest.raises(RefusedError, match="forbidden"):
+            await anext(LiveClient(url, ["course:theirs"], token=school.tokens["viewer"]).frames())

@@ -226,6 +226,12 @@ def test_an_envelope_that_holds_no_list_or_no_time_is_refused(envelope: object, 
     assert reason in str(refused.value)
 
 
+@pytest.mark.parametrize("text", [b"\xba", rb"\ud800", b"x" * 600 + b"\xba"])
+def test_an_envelope_whose_time_is_no_text_is_refused(text: bytes) -> None:
+    with pytest.raises(BodyError):
+        judge(b'{"sent_at": "%b", "events": [%b]}' % (text, json.dumps(GOOD).encode()))
+
+
 def test_each_line_of_ndjson_is_judged_by_itself() -> None:
     good = json.dumps(GOOD).encode()
     bad_text = json.dumps({**GOOD, "event_id": GOOD_ID, "student_id": "HERE"}).encode().replace(b"HERE", rb"\ud800")
