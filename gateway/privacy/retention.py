@@ -12,6 +12,7 @@ DAY_MS = 86_400_000
 ROSTER = "PostgreSQL, roster"
 ACCOUNTS = "PostgreSQL, accounts"
 AUDIT_LOG = "PostgreSQL, `audit_log`"
+STATEMENTS = "PostgreSQL, statements"
 HISTORY = "history"
 LIVE = "Redis, live values"
 
@@ -44,6 +45,7 @@ TABLE = (
     Kept(ROSTER, "his name, courses and teams", "until erased", erased=True),
     Kept(ACCOUNTS, "his account and its sessions", "until erased; a session 7 d after its end", erased=True),
     Kept(AUDIT_LOG, "what he did, and who looked at his numbers: ids and addresses", "for good", erased=False),
+    Kept(STATEMENTS, "xAPI statements that name him, where they are kept", "until erased", erased=True),
     Kept(HISTORY, "his numbers, window by window", "until erased, or as its bucket has it", erased=True),
     Kept(
         LIVE,

@@ -13,6 +13,7 @@ from gateway.privacy.events import Events
 from gateway.privacy.numbers import History, Live
 from gateway.privacy.people import People
 from gateway.privacy.retention import AUDIT_LOG
+from gateway.privacy.statements import Statements
 from gateway.privacy.store import AWAY, Lot, Store
 from gateway.security import audit_log
 from gateway.security.audit_log import Entry
@@ -50,7 +51,13 @@ def stores(
     progress: Progress = lambda _read, _total: None,
 ) -> list[Store]:
     """All there are. Names go first: without them the rest is of nobody."""
-    return [People(database), Live(client), History(history), Events(kafka, timeout_s, progress)]
+    return [
+        People(database),
+        Statements(database),
+        Live(client),
+        History(history),
+        Events(kafka, timeout_s, progress),
+    ]
 
 
 async def export(database: Database, of: Sequence[Store], student_id: str, *, by: str) -> Exported:

@@ -35,6 +35,12 @@ async def of_student(connection: Connection, student_id: str) -> AsyncIterator[b
         last = rows[-1]["seq"]
 
 
+async def number(connection: Connection, student_id: str) -> int:
+    """Of the statements in which he is named. Raises DatabaseAwayError."""
+    found: int = (await connection.fetchrow(_NUMBER, student_id))["number"]
+    return found
+
+
 async def erase(connection: Connection, student_id: str) -> Erased:
     """In a transaction of the caller's; until its end nobody can keep or read statements. What he did is deleted. Where
     others name him, as a member of their team or the like, he becomes NOBODY and their statement stays; so does what he
@@ -117,6 +123,7 @@ class _Blot:
         return structs.replace(agent, member=[self._agent(each) for each in agent.member])
 
 
+_NUMBER = "SELECT count(*) AS number FROM statement_students WHERE student_id = $1"
 _OF = """
 SELECT seq, body, stored, happened_us, voids FROM statement_students JOIN statements USING (seq)
 WHERE student_id = $1 AND seq > $2 ORDER BY seq LIMIT $3

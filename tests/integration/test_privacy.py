@@ -25,12 +25,16 @@ from gateway.database import Database, connected
 from gateway.history.influx import InfluxReader
 from gateway.history.postgres import PostgresReader
 from gateway.history.store import HistoryReader
+from gateway.ingest.xapi import adapter
+from gateway.ingest.xapi.adapter import Read
 from gateway.privacy import retention, student
-from gateway.privacy.retention import ACCOUNTS, AUDIT_LOG, HISTORY, LIVE, ROSTER, STUDENTS, in_kafka
+from gateway.privacy.retention import ACCOUNTS, AUDIT_LOG, HISTORY, LIVE, ROSTER, STATEMENTS, STUDENTS, in_kafka
 from gateway.privacy.store import Store
 from gateway.roster_file import Row
 from gateway.security import audit_log
 from gateway.security.principal import Role
+from gateway.statements import record
+from gateway.statements.store import Statements
 from pipelines.history.influx import InfluxStore
 from pipelines.history.postgres import PostgresStore
 from pipelines.live.writer import LiveWriter
@@ -41,7 +45,7 @@ from wire.metrics import DAY_S, Metric, MetricPoint, ScopeUpdate
 from wire.scopes import ScopeKind
 
 PASSWORD = "correct horse battery"
-ERASED = {ROSTER, ACCOUNTS, HISTORY, LIVE}
+ERASED = {ROSTER, ACCOUNTS, STATEMENTS, HISTORY, LIVE}
 
 
 @dataclass
@@ -85,6 +89,7 @@ async def school(
         his, others = (f"s-{uuid.uuid4().hex[:8]}" for _ in range(2))
         for who in (his, others):
             await _enrol(database, who)
+            await _keep(database, who)
             points = _points()
             await live.write([ScopeUpdate(scope=f"student:{who}", points=points)])
             await writer.write([(f"student:{who}", point) for point in points])
@@ -103,6 +108,15 @@ async def _enrol(database: Database, who: str) -> None:
     account = await people.find(database, name)
     assert account is not None
     await sessions.begin(database, account, "10.0.0.1")
+
+
+async def _keep(database: Database, who: str) -> None:
+    """An xAPI statement of his."""
+    actor = {"account": {"homePage": "https://lms.example.org", "name": who}}
+    said = {"actor": actor, "verb": {"id": "https://example.org/ran"}, "object": {"id": "https://example.org/x"}}
+    (read,) = adapter.read(msgspec.json.encode(said), 1)
+    assert isinstance(read, Read)
+    await Statements(database).keep([record.record(read, 1, "lms")], "lms")
 
 
 def _points() -> list[MetricPoint]:
@@ -165,6 +179,7 @@ async def classpulse(school: School, *arguments: str) -> subprocess.CompletedPro
 ALL = {
     ROSTER: 3,
     ACCOUNTS: 1,
+    STATEMENTS: 1,
     HISTORY: 2,
     LIVE: 5,  # now, head, stream, a day, and when he was seen
     **{in_kafka(topic): 1 for topic in (topics.ACTIVITY, topics.LATE, topics.DEAD_LETTERS)},
