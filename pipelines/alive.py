@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from pipelines import telemetry
 from pipelines.settings import WorkerSettings
+from pipelines.watchdog import Watchdog
 from wire import channels, workers
 
 log = structlog.get_logger(__name__)
@@ -76,7 +77,8 @@ class Pulse(mode.Service):  # type: ignore[misc]
         self._handled = 0
         self._last_progress: float | None = None  # monotonic
         self._caught_up = time.monotonic()  # when there was last nothing left to read
-        self._loop_lag_s = 0.0
+        self._loop_lag_s = 0.0  # at worst between the last two heartbeats
+        self._watchdog = Watchdog(settings.loop_dump_s, settings.loop_exit_s)
         self._under_way: list[float] = []  # monotonic starts of the batches an agent has now
         self._redis_said = True
         self._stopping_since: float | None = None  # monotonic
@@ -94,6 +96,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
         self._redis = redis.from_url(
             self._settings.redis_url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
         )
+        self._watchdog.start()
 
     async def on_stop(self) -> None:
         try:
@@ -101,21 +104,22 @@ class Pulse(mode.Service):  # type: ignore[misc]
         except (RedisError, OSError):
             log.info("heartbeat left to expire", worker=self._id)
         await self._redis.aclose()
+        self._watchdog.stop()
 
     @mode.Service.task  # type: ignore[untyped-decorator]
     async def _beat(self) -> None:
         while not self.should_stop:
-            due = time.monotonic() + channels.HEARTBEAT_S
             await self.sleep(channels.HEARTBEAT_S)
             if self._app.should_stop:
                 self._leave_in_time()
             if self.should_stop:
                 break  # on_stop takes the heartbeat away
-            self._loop_lag_s = max(0.0, time.monotonic() - due)
+            self._loop_lag_s = self._watchdog.lags.since_asked_s()
             beat = self.heartbeat()
             telemetry.EVENT_LOOP_LAG.labels(beat.app).set(self._loop_lag_s)
             telemetry.LAG_RECORDS.labels(beat.app).set(beat.lag_records)
             telemetry.READY.labels(beat.app).set(beat.ready)
+            telemetry.PROGRESS.labels(beat.app).set((beat.last_progress_ms or 0) / 1000)
             await self._write(beat)
 
     def _leave_in_time(self) -> None:
@@ -141,7 +145,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
     def heartbeat(self) -> workers.Heartbeat:
         """What the worker says of itself now."""
         reason = self.not_ready()
-        progress = self._last_progress
+        progress, now = self._last_progress, time.monotonic()
         return workers.Heartbeat(
             worker_id=self._id,
             app=self._app.conf.id,
@@ -152,11 +156,13 @@ class Pulse(mode.Service):  # type: ignore[misc]
             sent_at_ms=int(time.time() * 1000),
             partitions=self._reading.held(),
             events_handled=self._handled,
-            last_progress_ms=None if progress is None else int((time.time() - time.monotonic() + progress) * 1000),
+            last_progress_ms=None if progress is None else int((time.time() - now + progress) * 1000),
             lag_records=self._reading.lag_records(),
             loop_lag_ms=round(self._loop_lag_s * 1000, 1),
             ready=not reason,
             reason=reason,
+            loop_lag_worst_ms=round(self._watchdog.lags.worst_s(now) * 1000, 1),
+            batch_for_ms=int((now - min(self._under_way)) * 1000) if self._under_way else None,
         )
 
     def not_ready(self) -> str:

@@ -29,6 +29,13 @@ class WorkerSettings(BaseSettings):
     stall_s: float = Field(
         40.0, gt=0, description="a worker with unread records and no progress for so long is not ready"
     )
+    loop_dump_s: float = Field(
+        10.0, gt=0, description="an event loop that has not turned for so long: where each thread is goes into the log"
+    )
+    # Reading back a large table may hold the loop for seconds on a slow machine.
+    loop_exit_s: float = Field(
+        30.0, gt=0, description="for so long: the process ends with exit code 75, to be started again"
+    )
 
 
 class AggregateSettings(WorkerSettings):
