@@ -16,6 +16,7 @@ from gateway.accounts import endpoint as accounts
 from gateway.admin import audit_endpoint as audit
 from gateway.admin import endpoint as admin
 from gateway.admin import trace_endpoint as trace
+from gateway.canary import Canary
 from gateway.database import SCHEMA, Database
 from gateway.history import endpoint as history
 from gateway.history.influx import InfluxReader
@@ -84,6 +85,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         Probe("history", reader.check),
     )
     feed = Feed(settings.redis_url)
+    canary = Canary(publisher, feed, settings.probe_every_s)
     recorder = Recorder(database)
     tokens = None
     if settings.dashboard_access == "accounts":
@@ -96,7 +98,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(client.aclose)
             stack.push_async_callback(reader.close)
-            for part in (database, windows, roster, recorder, claims, publisher, feed, Watch(asked)):
+            for part in (database, windows, roster, recorder, claims, publisher, feed, canary, Watch(asked)):
                 await part.start()
                 stack.push_async_callback(part.stop)
             log.info("the gateway serves", host=settings.gateway_host, port=settings.gateway_port)
