@@ -8,7 +8,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     app: str  # aggregate, live, history
     version: str
     pid: int
-    web_port: int  # serves /livez, /readyz and /metrics
+    web_port: int  # serves /livez, /startupz, /readyz and /metrics
     started_at_ms: int
     sent_at_ms: int
     partitions: dict[str, list[int]]  # topic → partitions it holds
