@@ -14,8 +14,8 @@ from wire.scopes import Scope
 
 COURSE = "classpulse.probe"
 PREFIX = "classpulse.probe."  # of the students' ids
-# So many that each partition of each topic on the way is likely to have one of them, and goes on being tried.
-STUDENTS = tuple(f"{PREFIX}{number}" for number in range(16))
+# So many that each partition of each topic on the way has one of them, and goes on being tried.
+STUDENTS = tuple(f"{PREFIX}{number}" for number in range(32))
 SCOPES = tuple(str(Scope.student(student)) for student in STUDENTS)
 
 _SCOPE_PREFIX = str(Scope.student(PREFIX))

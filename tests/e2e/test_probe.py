@@ -86,5 +86,9 @@ async def test_they_come_back_and_are_in_no_number(probed: RunningStack) -> None
         return view["totals"]["accepted"] >= EVENTS + 8 and bool(view["adds_up"])
 
     await eventually(adds_up, 60, "doors have claimed probes, and fold has judged them")
+    health = json.loads(get(f"{probed.dashboard}/api/v1/health"))
+    assert health["checks"]["probe:latency"][0]["observedValue"] > 0
+    assert health["checks"]["probe:age"][0]["observedUnit"] == "s"
+    assert "probe: the newest that has come back" in probed.run("status")
     refused = post(probed, [{**event, "student_id": probe.STUDENTS[0]}, event])["results"]
     assert [one["result"] for one in refused] == ["rejected", "accepted"]

@@ -4,6 +4,7 @@ import random
 from typing import Any
 
 import pytest
+from aiokafka.partitioner import murmur2
 from classroom import BOUNDS, GRACE_MS, NOON_MS, Pipeline, event, new_fold, records, some_events
 
 from pipelines.aggregate.clock import IDLE_MS
@@ -13,7 +14,7 @@ from pipelines.aggregate.marker import Marker
 from pipelines.history.store import select
 from pipelines.rebuild.recount import Recount
 from pipelines.records import Message
-from wire import partials, probe
+from wire import partials, probe, topics
 from wire.events import ActivityEvent
 from wire.metrics import ScopeUpdate
 from wire.partials import Progress
@@ -132,3 +133,11 @@ def test_a_rebuild_has_nothing_of_them() -> None:
     scopes = {update.scope for _, updates in recount.finish(NOON_MS + 60_000) for update in updates}
     assert scopes == {"student:s1", "course:py101", "school:all"}
     assert recount.verdicts.folded == 4
+
+
+@pytest.mark.parametrize("keys", [probe.STUDENTS, probe.SCOPES])
+def test_they_come_by_every_partition(keys: tuple[str, ...]) -> None:
+    """One that stands still is found out."""
+    for topic in (topics.ACTIVITY, topics.PARTIALS, topics.METRICS):
+        partitions = topics.load()[topic].partitions
+        assert {(murmur2(key.encode()) & 0x7FFFFFFF) % partitions for key in keys} == set(range(partitions))
