@@ -92,6 +92,7 @@ def gateway(kafka: Kafka, home: Path) -> Iterator[tuple[int, str]]:
                 "CLASSPULSE_REDIS_URL": valkey.url,
                 "CLASSPULSE_POSTGRES_URL": postgres.url,
                 "CLASSPULSE_GATEWAY_PORT": str(port),
+                "CLASSPULSE_PROBE_EVERY_S": "0",
                 "CLASSPULSE_RATE_LIMIT_EVENTS": "1000000000/minute",
             }
             with serving("gateway", python("gateway"), port, "/readyz", env, home):

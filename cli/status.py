@@ -47,6 +47,10 @@ def status(
         if health:
             reasons = "; ".join(health.get("reasons", []))
             console.print(f"health: {health.get('status', 'unknown')}{reasons and f': {reasons}'}", highlight=False)
+            for ability in health.get("works", []):
+                if not ability["works"]:
+                    console.print(f"  not now: {ability['what']}; {ability['meanwhile']}", highlight=False)
+            console.print(_probe(health), highlight=False)
 
 
 def logs(
@@ -79,6 +83,17 @@ def _health(run: Run) -> dict[str, Any]:
         return {}
     found = answers.http_json(f"{run.dashboard}api/v1/health", timeout_s=HEALTH_TIMEOUT_S)
     return found[1] if found is not None and isinstance(found[1], dict) else {}
+
+
+def _probe(health: dict[str, Any]) -> str:
+    """The way of an event from the door to a viewer."""
+    checks = health.get("checks", {})
+    if "probe:age" not in checks:
+        return "probe: none is sent"
+    age, latency = checks["probe:age"][0], checks.get("probe:latency")
+    took = f", after {latency[0]['observedValue']:,.0f} ms" if latency else ""
+    back = f"the newest that has come back{took}, was sent" if latency else "none has come back; the first was sent"
+    return f"probe: {back} {age['observedValue']:.0f} s ago"
 
 
 def _services(run: Run) -> Table:

@@ -17,6 +17,7 @@ from gateway.accounts.attempts import Attempts
 from gateway.admin import audit_endpoint as audit
 from gateway.admin import endpoint as admin
 from gateway.admin import trace_endpoint as trace
+from gateway.canary import Canary
 from gateway.database import SCHEMA, Database
 from gateway.history import endpoint as history
 from gateway.history.influx import InfluxReader
@@ -87,6 +88,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         Probe("history", reader.check),
     )
     feed = Feed(settings.redis_url)
+    canary = Canary(publisher, feed, settings.probe_every_s)
     recorder = Recorder(database)
     tokens = None
     if settings.dashboard_access == "accounts":
@@ -94,12 +96,24 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     access = DashboardAccess(settings.dashboard_access, listed(settings.dashboard_hosts))
     gate = Gate(access, KeyAccess(keys, limits, Role.ADMIN), tokens, roster, recorder)
 
+    health_routes, heartbeats = health.router(asked, client, lambda: canary.found, gate, limits)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(client.aclose)
             stack.push_async_callback(reader.close)
-            for part in (database, windows, roster, recorder, claims, publisher, feed, Watch(asked)):
+            for part in (
+                database,
+                windows,
+                roster,
+                recorder,
+                claims,
+                publisher,
+                feed,
+                canary,
+                Watch([*asked, heartbeats]),
+            ):
                 await part.start()
                 stack.push_async_callback(part.stop)
             log.info("the gateway serves", host=settings.gateway_host, port=settings.gateway_port)
@@ -128,7 +142,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.add_middleware(SafeHeaders)
     app.add_middleware(LiveSocket, feed=feed, gate=gate, doors=doors, spend=limits.spend_handshake)
     app.add_middleware(RateHeaders)
-    app.include_router(health.router(asked, client, gate, limits))
+    app.include_router(health_routes)
     app.include_router(telemetry.router(gate, limits))
     app.include_router(accounts.router(database, tokens, gate, recorder, limits, Attempts(windows)))
     app.include_router(admin.router(settings.kafka, gate, recorder, limits, settings.clock_skew_s))

@@ -16,6 +16,9 @@ from gateway.database import Database
 from wire import topics
 
 DEADLINE_S = 1.5  # a server that takes longer is down for whoever asks; a healthy one takes milliseconds
+WAIT_S = 0.2  # who asks for health has an answer in 0.3 s, whatever hangs
+FRESH_S = 1.0
+LATE_S = 0.5
 ASK_ENDS_S = 10.0  # a question without an answer is given up, and may be asked anew
 WATCH_S = 5.0
 
@@ -31,44 +34,89 @@ class AwayError(Exception):
 @dataclass(frozen=True)
 class Finding:
     up: bool
-    latency_ms: float
+    latency_ms: float  # of its answer, or how long there has been none
     detail: str  # what the server said of itself, or why it is down
+    asked_at: float  # epoch seconds: what is told is as of then
+    since: float  # epoch seconds: up, or down, since then; at most since this process asked first
+    last_error: str = ""
+    last_error_at: float | None = None  # epoch seconds
 
 
 class Probe:
     """Asks one server. However many want to know, one question is under way at a time, and nobody waits for it longer
-    than DEADLINE_S: a client that hangs, even in cancelling, holds up nobody. The log hears of each change."""
+    than WAIT_S: who would, is told what was found last, and how old that is. A client that hangs, even in cancelling,
+    holds up nobody. The log hears of each change."""
 
-    def __init__(self, name: str, ask: Ask) -> None:
-        """`ask` returns what is worth telling, or raises."""
+    def __init__(self, name: str, ask: Ask, fresh_s: float = FRESH_S, clock: Callable[[], float] = time.time) -> None:
+        """`ask` returns what is worth telling, or raises. `fresh_s`: what was found so lately is not asked again."""
         self.name = name
+        self.was_up = False  # ever
         self._ask = ask
-        self._asking: asyncio.Task[tuple[bool, str]] | None = None
-        self._up = True
+        self._fresh_s = fresh_s
+        self._clock = clock
+        self._asking: asyncio.Task[None] | None = None
+        self._asked_s = 0.0  # monotonic: when that began
+        self._found: Finding | None = None
+        self._found_s = 0.0  # monotonic
+        self._up = True  # as the log has it
 
     async def finding(self) -> Finding:
         """Cancelling it leaves the question under way, for others may wait for it."""
+        if self._found is not None and self._is_idle and time.monotonic() - self._found_s < self._fresh_s:
+            return self._found
+        return await self._after(DEADLINE_S if self._found is None else WAIT_S)
+
+    async def settled(self) -> Finding:
+        """The same for who has time: what is found now, not last."""
+        return await self._after(DEADLINE_S)
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._asking is None or self._asking.done()
+
+    async def _after(self, wait_s: float) -> Finding:
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._asked())
-        asking = self._asking
-        started = time.monotonic()
-        await asyncio.wait([asking], timeout=DEADLINE_S)
-        latency_ms = round((time.monotonic() - started) * 1000, 1)
-        up, detail = asking.result() if asking.done() else (False, f"no answer within {DEADLINE_S:g} s")
+            self._asked_s = time.monotonic()
+            self._asking = asyncio.create_task(self._question())
+        began_s = time.monotonic()
+        wait_s = min(wait_s, max(0.0, self._asked_s + DEADLINE_S - began_s))
+        await asyncio.wait([self._asking], timeout=wait_s)
+        now_s = time.monotonic()
+        # Where this process itself got no turn, the answer may lie there unread.
+        was_late = now_s - began_s - wait_s > LATE_S
+        if not self._asking.done() and (self._found is None or (now_s - self._asked_s >= DEADLINE_S and not was_late)):
+            self._note(False, now_s - self._asked_s, f"no answer within {DEADLINE_S:g} s")
+        assert self._found is not None  # noqa: S101 -- either the question or the line above has found something
+        return self._found
+
+    async def _question(self) -> None:
+        try:
+            async with asyncio.timeout(ASK_ENDS_S):
+                up, detail = True, await self._ask()
+        except Exception as error:  # whatever a client library raises, its server is of no use to us
+            up, detail = False, str(error) or type(error).__name__
+        took_s = time.monotonic() - self._asked_s
+        self._note(up, took_s, detail)
+
+    def _note(self, up: bool, took_s: float, detail: str) -> None:
+        before, now = self._found, self._clock()
+        self._found = Finding(
+            up,
+            round(took_s * 1000, 1),
+            detail,
+            now,
+            before.since if before is not None and before.up == up else now,
+            detail if not up else before.last_error if before is not None else "",
+            now if not up else before.last_error_at if before is not None else None,
+        )
+        self._found_s = time.monotonic()
+        self.was_up = self.was_up or up
         if up != self._up:
             self._up = up
             if up:
                 log.info("is back", server=self.name, detail=detail)
             else:
                 log.warning("is away", server=self.name, detail=detail)
-        return Finding(up, latency_ms, detail)
-
-    async def _asked(self) -> tuple[bool, str]:
-        try:
-            async with asyncio.timeout(ASK_ENDS_S):
-                return True, await self._ask()
-        except Exception as error:  # whatever a client library raises, its server is of no use to us
-            return False, str(error) or type(error).__name__
 
     def stop(self) -> None:
         if self._asking is not None:
@@ -76,7 +124,8 @@ class Probe:
 
 
 class Watch:
-    """Asks again and again, for the log's sake: an outage is told even when nobody asks for health."""
+    """Asks again and again: an outage is told in the log even when nobody asks for health, and who does is told of what
+    was found lately."""
 
     def __init__(self, probes: Sequence[Probe]) -> None:
         self._probes = probes
@@ -94,7 +143,7 @@ class Watch:
 
     async def _run(self) -> NoReturn:
         while True:
-            await asyncio.gather(*(probe.finding() for probe in self._probes))
+            await asyncio.gather(*(probe.settled() for probe in self._probes))
             await asyncio.sleep(WATCH_S)
 
 

@@ -18,7 +18,7 @@ from gateway.live.session import MESSAGE_BYTES_MAX
 from gateway.processes import Processes
 from gateway.settings import GatewaySettings, listed
 from gateway.telemetry import SHARED
-from logs import lines
+from logs import lines, stacks
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +38,7 @@ def _log(settings: GatewaySettings) -> dict[str, Any]:
 def serve(on: socket.socket | None = None) -> None:
     """Blocks. `on`: a socket that shares its port; None: the port is ours. Ends the process, after a line in the log,
     where the address is taken."""
+    stacks.on_quit()
     settings = GatewaySettings()
     app = create_app(settings)
     gc.collect()
@@ -72,6 +73,7 @@ def serve(on: socket.socket | None = None) -> None:
 
 def serve_shared(settings: GatewaySettings) -> int:
     """Blocks; the exit code. Several processes on one port."""
+    stacks.on_quit()
     logging.config.dictConfig(_log(settings))
     with tempfile.TemporaryDirectory(prefix="classpulse-gateway-") as folder:
         os.environ[SHARED] = folder  # their metrics, which any of them tells

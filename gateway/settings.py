@@ -107,6 +107,9 @@ class GatewaySettings(BaseSettings):
     rate_limit_wait_ms: int = Field(
         100, ge=1, le=5_000, description="an answer of Redis takes no longer, or each gateway counts rates for itself"
     )
+    probe_every_s: float = Field(
+        5.0, ge=0, le=3_600, description="how often a process sends an event of its own all the way round; 0: never"
+    )
     live_viewers_max: int = Field(2_000, ge=1, description="viewers of live values at once; more are refused")
     live_viewers_per_address: int = Field(
         1_000, ge=1, description="of them from one address, which may be a whole school's; more are refused"

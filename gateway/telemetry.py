@@ -3,7 +3,7 @@
 import os
 
 from fastapi import APIRouter, Depends, Request
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.responses import Response
 
@@ -18,6 +18,17 @@ LIVE_LATENCY = Histogram(
     "From the newest event of a live update until it has got there.",
     ["at"],
     buckets=(0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1, 2, 5, 15, 60),
+)
+
+PROBE_LATENCY = Histogram(
+    "classpulse_probe_latency_seconds",
+    "From posting a probe until its update has come back as a viewer gets it.",
+    buckets=(0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10, 30, 60),
+)
+PROBE_AGE = Gauge(
+    "classpulse_probe_age_seconds",
+    "How long ago the newest probe was posted that has come back, or the first one where none has.",
+    multiprocess_mode="max",
 )
 
 

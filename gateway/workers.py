@@ -27,6 +27,19 @@ async def heartbeats(client: "redis.Redis") -> list[Heartbeat]:
     return sorted(beats, key=lambda beat: (beat.app, beat.worker_id))
 
 
+class Seen:
+    """The heartbeats as they were found last."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self.beats: list[Heartbeat] = []
+        self._client = client
+
+    async def ask(self) -> str:
+        """For a Probe, which bounds it. Raises redis.RedisError or OSError."""
+        self.beats = await heartbeats(self._client)
+        return f"{len(self.beats)} workers say that they live"
+
+
 def idle_pipelines(beats: list[Heartbeat]) -> list[str]:
     """The pipelines without a single worker that is ready."""
     ready = {beat.app for beat in beats if beat.ready}

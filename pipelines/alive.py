@@ -4,11 +4,13 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any, Protocol
 
 import faust
 import mode
+import msgspec
 import redis.asyncio as redis
 import structlog
 from aiohttp import web
@@ -17,6 +19,7 @@ from redis.exceptions import RedisError
 
 from pipelines import telemetry
 from pipelines.settings import WorkerSettings
+from pipelines.watchdog import Watchdog
 from wire import channels, workers
 
 log = structlog.get_logger(__name__)
@@ -76,9 +79,11 @@ class Pulse(mode.Service):  # type: ignore[misc]
         self._handled = 0
         self._last_progress: float | None = None  # monotonic
         self._caught_up = time.monotonic()  # when there was last nothing left to read
-        self._loop_lag_s = 0.0
+        self._loop_lag_s = 0.0  # at worst between the last two heartbeats
+        self._watchdog = Watchdog(settings.loop_dump_s, settings.loop_exit_s)
         self._under_way: list[float] = []  # monotonic starts of the batches an agent has now
         self._redis_said = True
+        self.was_ready = False  # ever
         self._stopping_since: float | None = None  # monotonic
 
     def begins(self, started: float) -> None:
@@ -94,6 +99,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
         self._redis = redis.from_url(
             self._settings.redis_url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
         )
+        self._watchdog.start()
 
     async def on_stop(self) -> None:
         try:
@@ -101,21 +107,22 @@ class Pulse(mode.Service):  # type: ignore[misc]
         except (RedisError, OSError):
             log.info("heartbeat left to expire", worker=self._id)
         await self._redis.aclose()
+        self._watchdog.stop()
 
     @mode.Service.task  # type: ignore[untyped-decorator]
     async def _beat(self) -> None:
         while not self.should_stop:
-            due = time.monotonic() + channels.HEARTBEAT_S
             await self.sleep(channels.HEARTBEAT_S)
             if self._app.should_stop:
                 self._leave_in_time()
             if self.should_stop:
                 break  # on_stop takes the heartbeat away
-            self._loop_lag_s = max(0.0, time.monotonic() - due)
+            self._loop_lag_s = self._watchdog.lags.since_asked_s()
             beat = self.heartbeat()
             telemetry.EVENT_LOOP_LAG.labels(beat.app).set(self._loop_lag_s)
             telemetry.LAG_RECORDS.labels(beat.app).set(beat.lag_records)
             telemetry.READY.labels(beat.app).set(beat.ready)
+            telemetry.PROGRESS.labels(beat.app).set((beat.last_progress_ms or 0) / 1000)
             await self._write(beat)
 
     def _leave_in_time(self) -> None:
@@ -141,7 +148,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
     def heartbeat(self) -> workers.Heartbeat:
         """What the worker says of itself now."""
         reason = self.not_ready()
-        progress = self._last_progress
+        progress, now = self._last_progress, time.monotonic()
         return workers.Heartbeat(
             worker_id=self._id,
             app=self._app.conf.id,
@@ -152,32 +159,37 @@ class Pulse(mode.Service):  # type: ignore[misc]
             sent_at_ms=int(time.time() * 1000),
             partitions=self._reading.held(),
             events_handled=self._handled,
-            last_progress_ms=None if progress is None else int((time.time() - time.monotonic() + progress) * 1000),
+            last_progress_ms=None if progress is None else int((time.time() - now + progress) * 1000),
             lag_records=self._reading.lag_records(),
             loop_lag_ms=round(self._loop_lag_s * 1000, 1),
             ready=not reason,
             reason=reason,
+            loop_lag_worst_ms=round(self._watchdog.lags.worst_s(now) * 1000, 1),
+            batch_for_ms=int((now - min(self._under_way)) * 1000) if self._under_way else None,
         )
 
     def not_ready(self) -> str:
         """The reason, or "" when it is ready. A worker without partitions (more workers than partitions) is ready."""
-        if waits_for := self._reading.waits_for():
-            return waits_for
-        if self._loop_lag_s > LOOP_LATE_S:
-            return f"event loop woke {self._loop_lag_s:.1f} s late"
-        now = time.monotonic()
+        reason = next((reason for _, reason in self.looked() if reason), "")
+        self.was_ready = self.was_ready or not reason
+        return reason
+
+    def looked(self) -> Iterator[tuple[str, str]]:
+        """What is looked at, with what is wrong with it or ""; one that fails says nothing of those behind it."""
+        yield "partitions", self._reading.waits_for()
+        lag_s = self._loop_lag_s
+        yield "eventLoop", f"event loop woke {lag_s:.1f} s late" if lag_s > LOOP_LATE_S else ""
+        now, stall_s = time.monotonic(), self._settings.stall_s
         # What is unread lies in Kafka; what an agent has, or waits behind what it has, is read but not done.
-        if self._under_way and (busy_s := now - min(self._under_way)) > self._settings.stall_s:
-            return f"a batch has been under way for {busy_s:.0f} s"
+        busy_s = now - min(self._under_way) if self._under_way else 0.0
+        yield "batch", f"a batch has been under way for {busy_s:.0f} s" if busy_s > stall_s else ""
         # Faust goes on as if nothing were; aiokafka knows, from its heartbeats to the group's coordinator.
-        if self._app.consumer._thread._consumer._coordinator.coordinator_id is None:
-            return "no broker answers as the coordinator of its consumer group"
+        knows = self._app.consumer._thread._consumer._coordinator.coordinator_id is not None
+        yield "coordinator", "" if knows else "no broker answers as the coordinator of its consumer group"
         if (lag := self._reading.lag_records()) == 0:
             self._caught_up = now
         still_s = now - max(self._caught_up, self._last_progress or 0.0)
-        if still_s > self._settings.stall_s:
-            return f"no progress for {still_s:.0f} s with {lag} records unread"
-        return ""
+        yield "progress", f"no progress for {still_s:.0f} s with {lag} records unread" if still_s > stall_s else ""
 
 
 class Web(mode.Service):  # type: ignore[misc]
@@ -190,9 +202,10 @@ class Web(mode.Service):  # type: ignore[misc]
 
     async def on_start(self) -> None:
         http = web.Application()
-        http.add_routes(
-            [web.get("/livez", self._livez), web.get("/readyz", self._readyz), web.get("/metrics", self._metrics)]
-        )
+        answers = {
+            "/livez": self._livez, "/startupz": self._startupz, "/readyz": self._readyz, "/metrics": self._metrics
+        }  # fmt: skip
+        http.add_routes([web.get(path, answer) for path, answer in answers.items()])
         self._runner = web.AppRunner(http, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._settings.worker_host, self._settings.worker_port).start()
@@ -203,10 +216,34 @@ class Web(mode.Service):  # type: ignore[misc]
     async def _livez(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    async def _startupz(self, _: web.Request) -> web.Response:
+        """It has been ready once: from then on not being ready is news."""
+        reason = self._pulse.not_ready()
+        started = self._pulse.was_ready
+        body = {"status": "started" if started else "starting", "reason": "" if started else reason}
+        return web.json_response(body, status=200 if started else 503)
+
+    async def _readyz(self, request: web.Request) -> web.Response:
         beat = self._pulse.heartbeat()
+        if request.query.get("verbose", "false").lower() not in ("false", "0", "no"):
+            return self._verbose(beat)
         return web.Response(
             body=workers.encode(beat), status=200 if beat.ready else 503, content_type="application/json"
+        )
+
+    def _verbose(self, beat: workers.Heartbeat) -> web.Response:
+        """draft-inadarei-api-health-check-06, with the heartbeat beside its members."""
+        checks = {}
+        for name, reason in self._pulse.looked():
+            said = {"componentId": beat.worker_id, "componentType": "component", "status": "fail" if reason else "pass"}
+            checks[f"{beat.app}:{name}"] = [said | ({"output": reason} if reason else {})]
+            if reason:
+                break
+        body = {"status": "pass" if beat.ready else "fail", "releaseId": beat.version, "checks": checks}
+        return web.json_response(
+            body | ({"output": beat.reason} if beat.reason else {}) | {"heartbeat": msgspec.to_builtins(beat)},
+            status=200 if beat.ready else 503,
+            content_type="application/health+json",
         )
 
     async def _metrics(self, _: web.Request) -> web.Response:

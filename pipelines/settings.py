@@ -14,7 +14,7 @@ class WorkerSettings(BaseSettings):
     kafka: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port, separated by commas")
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey: heartbeats and live values")
     worker_host: str = Field("127.0.0.1", description="address of the worker's own HTTP port")
-    worker_port: Port = Field(6066, description="serves /livez, /readyz and /metrics")
+    worker_port: Port = Field(6066, description="serves /livez, /startupz, /readyz and /metrics")
     transport: Literal["batch", "stock"] = Field(
         "batch", description="how records are read: by the batch, or by Faust's own transport"
     )
@@ -28,6 +28,13 @@ class WorkerSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
     stall_s: float = Field(
         40.0, gt=0, description="a worker with unread records and no progress for so long is not ready"
+    )
+    loop_dump_s: float = Field(
+        10.0, gt=0, description="an event loop that has not turned for so long: where each thread is goes into the log"
+    )
+    # Reading back a large table may hold the loop for seconds on a slow machine.
+    loop_exit_s: float = Field(
+        30.0, gt=0, description="for so long: the process ends with exit code 75, to be started again"
     )
 
 
@@ -46,11 +53,11 @@ class AggregateSettings(WorkerSettings):
 
 
 class LiveSettings(WorkerSettings):
-    worker_port: Port = Field(6067, description="serves /livez, /readyz and /metrics")
+    worker_port: Port = Field(6067, description="serves /livez, /startupz, /readyz and /metrics")
 
 
 class HistorySettings(WorkerSettings):
-    worker_port: Port = Field(6068, description="serves /livez, /readyz and /metrics")
+    worker_port: Port = Field(6068, description="serves /livez, /startupz, /readyz and /metrics")
     postgres_url: SecretStr = Field(
         SecretStr("postgresql://127.0.0.1:5432/classpulse"),
         description="keeps the history where there is no InfluxDB",

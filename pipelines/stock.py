@@ -230,7 +230,7 @@ class Folding:
         batch = fold.fold(messages)
         account_for(batch)
         if messages:
-            folded.read(wall_ms)
+            folded.read(wall_ms, batch, len(messages))
         sends = []
         for said in folded.to_merge():
             value = partials.encode(said)

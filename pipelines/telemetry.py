@@ -28,6 +28,11 @@ POINTS_WRITTEN = Counter("classpulse_points_written_total", "Metric points writt
 PARKED = Counter(
     "classpulse_updates_parked_total", "Updates a store did not take, sent to metrics.parked.", ["sink", "reason"]
 )
-EVENT_LOOP_LAG = Gauge("classpulse_event_loop_lag_seconds", "How late the worker's event loop woke last.", ["app"])
+EVENT_LOOP_LAG = Gauge(
+    "classpulse_event_loop_lag_seconds", "How late the worker's event loop woke, at worst of 2 s.", ["app"]
+)
 LAG_RECORDS = Gauge("classpulse_worker_lag_records", "Records not yet read, over the worker's partitions.", ["app"])
 READY = Gauge("classpulse_worker_ready", "1 while the worker is ready.", ["app"])
+PROGRESS = Gauge(
+    "classpulse_worker_last_progress_timestamp_seconds", "When the worker last finished records; 0: never.", ["app"]
+)

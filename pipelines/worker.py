@@ -19,12 +19,12 @@ import structlog
 from aiokafka import AIOKafkaProducer
 
 from batching import BatchingApp, Limits
-from logs import lines
+from logs import lines, stacks
 from pipelines import telemetry
 from pipelines.alive import ByTheBatch, Pulse, Reading, Web
 from pipelines.pace import Busy, gap_s
 from pipelines.settings import WorkerSettings
-from wire import topics
+from wire import topics, workers
 
 log = structlog.get_logger(__name__)
 
@@ -151,7 +151,7 @@ class Worker(Generic[AppT]):
             else:
                 log.exception("batch failed; leaving so that it is read again", topic=topic, records=records)
             logging.shutdown()
-            os._exit(os.EX_OK if stopping else os.EX_SOFTWARE)
+            os._exit(os.EX_OK if stopping else workers.EXIT_BATCH_FAILED)
         self.pulse.finished(started, taken.records)
         telemetry.RECORDS.labels(self.app.conf.id, topic).inc(taken.records)
         telemetry.BATCH_SECONDS.labels(self.app.conf.id).observe(time.monotonic() - started)
@@ -162,6 +162,7 @@ AnyWorker = Worker[Any]
 
 def run(worker: AnyWorker) -> NoReturn:
     """Blocks until SIGTERM or SIGINT; leaves the process with Faust's exit code."""
+    stacks.on_quit()
     process = faust.Worker(
         worker.app,
         worker.pulse,

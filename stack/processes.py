@@ -1,7 +1,9 @@
 """Our own processes as children: the gateway, the workers, the demo classroom, and commands that run once."""
 
 import os
+import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -9,9 +11,12 @@ from typing import ClassVar
 from stack import answers, child
 from stack.child import Child
 from stack.errors import StackError
+from stack.hearing import ANSWER_WITHIN_S
 from stack.server import Server
+from wire import workers
 
 READY_TIMEOUT_S = 600.0  # a worker reads its tables back from Kafka first; one that ends is noticed at once
+LAST_WORDS_S = 0.5
 TASK_TIMEOUT_S = 120.0  # the slowest, a first `db migrate`, takes 2 s; a broker is waited for up to 30 s
 
 
@@ -20,6 +25,8 @@ class Process(Server):
 
     module: ClassVar[str]
     stop_timeout_s: ClassVar[float] = 30.0  # finish what was taken and commit it, as in docker-compose.yml
+    # Longer than a worker needs to find out by itself that its loop is blocked.
+    deaf_after_s: ClassVar[float | None] = 45.0
 
     def __init__(self, home: Path, port: int, *, log: Path, settings: Mapping[str, str]) -> None:
         super().__init__(home, port, log=log)
@@ -40,6 +47,23 @@ class Process(Server):
         if status != 200 and isinstance(told, dict):
             self.progress("; ".join(told.get("reasons", [])) or str(told.get("reason", "")), 0, 0)
         return status == 200
+
+    def lives(self) -> bool:
+        """Whatever the answer is: an overloaded gateway refuses, and turns."""
+        return answers.http_status(f"http://{self.address}/livez", ANSWER_WITHIN_S) is not None
+
+    def last_words(self) -> None:
+        """Where its threads are, which the interpreter says without any of them."""
+        if self._child is not None and self._child.running:
+            self._child.signal(signal.SIGQUIT)
+            time.sleep(LAST_WORDS_S)
+
+    def died(self) -> StackError:
+        died = super().died()
+        code = None if self._child is None else self._child.exit_code
+        if code in workers.EXITS:
+            died.message = died.message.replace(f"exit code {code}", f"exit code {code} ({workers.EXITS[code]})", 1)
+        return died
 
 
 class Gateway(Process):
@@ -75,6 +99,7 @@ class Demo(Process):
 
     name: ClassVar[str] = "demo"
     module: ClassVar[str] = "cli.main"
+    deaf_after_s: ClassVar[float | None] = None
 
     def __init__(self, home: Path, gateway: str, *, key_file: Path, log: Path, settings: Mapping[str, str]) -> None:
         super().__init__(home, 0, log=log, settings=settings)

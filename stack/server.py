@@ -32,6 +32,9 @@ class Server(ABC):
     name: ClassVar[str]
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     stop_timeout_s: ClassVar[float] = 20.0
+    deaf_after_s: ClassVar[float | None] = (
+        None  # one that does not say that it lives for so long is killed; None: never
+    )
 
     def __init__(
         self,
@@ -133,6 +136,13 @@ class Server(ABC):
     @abstractmethod
     def answers(self) -> bool:
         """Whether it does its work now, not only listens."""
+
+    def lives(self) -> bool:
+        """Whether it says so, asked while it runs."""
+        return True
+
+    def last_words(self) -> None:  # noqa: B027 - a server of somebody else's has none
+        """What it can still say into its log before it is killed for not answering."""
 
     def settle(self) -> None:  # noqa: B027
         """What is asked of it once it answers for the first time. Raises StackError."""

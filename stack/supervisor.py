@@ -17,6 +17,7 @@ from functools import partial
 from stack import child
 from stack.errors import StackError
 from stack.external import External
+from stack.hearing import Hearing
 from stack.plan import Part
 from stack.processes import Task
 from stack.server import Server
@@ -122,13 +123,16 @@ class Supervisor:
             row.state, row.pid, row.took_s = "stopped", None, None
 
     def _watch(self, part: Part, server: Server, leave: threading.Event) -> None:
-        """Starts it again whenever it has ended, until it is told to leave."""
+        """Starts it again whenever it has ended, or does not answer any more, until it is told to leave."""
         pause_s = FIRST_PAUSE_S
         since = time.monotonic()
         trouble: StackError | None = None
+        hearing = None if server.deaf_after_s is None else Hearing(server.deaf_after_s)
         while not leave.wait(_POLL_S):
             if server.running:
-                continue
+                if hearing is None or not _is_deaf(server, hearing) or leave.is_set():
+                    continue
+                trouble = _killed(server, hearing.deaf_s)
             if time.monotonic() - since > STEADY_S:
                 pause_s = FIRST_PAUSE_S
             self._tell(part, trouble or server.died(), pause_s)
@@ -141,6 +145,8 @@ class Supervisor:
             except StackError as error:
                 trouble = error
             since = time.monotonic()
+            if hearing is not None:
+                hearing.began()
 
     def _tell(self, part: Part, error: StackError, pause_s: float) -> None:
         with self._board.service(part.name) as row:
@@ -185,6 +191,26 @@ def levels(parts: Sequence[Part]) -> list[list[Part]]:
         found.append(level)
         placed |= {part.name for part in level}
     return found
+
+
+def _is_deaf(server: Server, hearing: Hearing) -> bool:
+    """Blocks for as long as it takes to answer."""
+    if not hearing.is_due(time.monotonic()):
+        return False
+    answered = server.lives()
+    return hearing.heard(answered, time.monotonic()) and server.running
+
+
+def _killed(server: Server, deaf_s: float) -> StackError:
+    server.last_words()
+    lines = server.tail()
+    pid = server.pid
+    server.kill()
+    return StackError(
+        f"{server.name} (pid {pid}) has not said that it lives for {deaf_s:.0f} s, and was killed. "
+        f"Its last lines ({server.log}):",
+        lines=lines,
+    )
 
 
 def _kill(part: Part) -> bool:

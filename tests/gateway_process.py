@@ -25,6 +25,7 @@ def environment(port: int, **changes: str) -> dict[str, str]:
         "CLASSPULSE_REDIS_URL": away.redis_url,
         "CLASSPULSE_POSTGRES_URL": away.postgres_url.get_secret_value(),
         "CLASSPULSE_LOG_FORMAT": "json",
+        "CLASSPULSE_PROBE_EVERY_S": "0",  # each event is what a test has posted
         **changes,
     }
 

@@ -47,7 +47,13 @@ class RunningStack:
         done = subprocess.run(
             [sys.executable, "-m", "cli.main", *arguments],
             cwd=PROJECT,
-            env={**os.environ, "CLASSPULSE_HOME": str(self.home), "CLASSPULSE_CACHE": str(CACHE)},
+            # Without probes, unless a test wants them: then a quiet stack is one with nothing to read.
+            env={
+                "CLASSPULSE_PROBE_EVERY_S": "0",
+                **os.environ,
+                "CLASSPULSE_HOME": str(self.home),
+                "CLASSPULSE_CACHE": str(CACHE),
+            },
             capture_output=True,
             text=True,
             timeout=timeout_s * PATIENCE,

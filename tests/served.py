@@ -14,8 +14,8 @@ def settings(**given: object) -> GatewaySettings:
     """What is not given leads to a port where nobody listens, never to a server that happens to run here."""
     nowhere = f"127.0.0.1:{ports.free()}"
     away = {"kafka": nowhere, "redis_url": f"redis://{nowhere}/0", "postgres_url": f"postgresql://{nowhere}/none"}
-    # A busy machine is not to look like a silent Redis.
-    return GatewaySettings.model_validate({**away, "rate_limit_wait_ms": 1_000, **given})
+    # A busy machine is not to look like a silent Redis; and each event is what a test has posted.
+    return GatewaySettings.model_validate({**away, "rate_limit_wait_ms": 1_000, "probe_every_s": 0, **given})
 
 
 @asynccontextmanager

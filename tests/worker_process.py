@@ -45,11 +45,13 @@ class WorkerProcess:
         }
         self._process: subprocess.Popen[bytes] | None = None
 
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", f"pipelines.{self.app}.app"]
+
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"pipelines.{self.app}.app"], cwd=PROJECT, env=self._environment,
-                stdout=log, stderr=log,
+                self.command(), cwd=PROJECT, env=self._environment, stdout=log, stderr=log
             )  # fmt: skip
 
     @property

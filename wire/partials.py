@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from wire.metrics import ScopeText
+from wire.probe import Echo
 
 PANE_S = 10  # the smallest step a window moves by; windows are sums of panes
 DISTINCT_PANES = 30  # gaps are counted up to here, so distinct counts are exact for windows up to 5 minutes
@@ -135,7 +136,7 @@ class Progress(msgspec.Struct, kw_only=True, tag="progress", omit_defaults=True)
     idle: bool = False  # all has been read, and for a while nothing has come: it holds back nobody's watermark
 
 
-Said = Partial | Progress
+Said = Partial | Progress | Echo
 
 encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Said] = msgspec.json.Decoder(Said)

@@ -26,6 +26,7 @@ from gateway.roster import Roster, RosterCopy
 from gateway.security.keys import ApiKey, KeyRing, Role
 from gateway.security.limits import Limits
 from gateway.security.roles import KeyAccess
+from wire import probe
 from wire.events import ActivityEvent, Kind
 
 
@@ -126,6 +127,9 @@ def admitted(
     if isinstance(verdict, Rejection):
         return verdict
     event_id = str(verdict.event_id or uuid.uuid4())
+    if probe.is_reserved(verdict.student_id, verdict.course_id):
+        field = "course_id" if verdict.course_id == probe.COURSE else "student_id"
+        return Rejection(event_id, field, "is reserved for the gateway's own probes")
     if not key.may_send(verdict.course_id):
         return Rejection(event_id, "course_id", f"the key {key.name!r} may not send events of this course")
     occurred_at_ms = verdict.occurred_at_ms + (correction_ms or 0)

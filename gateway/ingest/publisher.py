@@ -104,6 +104,10 @@ class Publisher:
                 raise
             await self._keep_back(self._spool, batch, str(error))
 
+    async def publish_now(self, event: ActivityEvent) -> None:
+        """One that is worth nothing later: no spool keeps it. Otherwise as `publish`."""
+        await self._told(_records([event]))
+
     async def _keep_back(self, spool: Spool, batch: Sequence[ActivityEvent], why: str) -> None:
         """Raises PublisherAwayError where that is not as good as accepted."""
         self._kept.roll(time.monotonic())

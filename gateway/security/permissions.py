@@ -60,6 +60,7 @@ TABLE: Mapping[str, Rule] = {
     "GET /api/v1/admin/trace/{event_id}": _KEPT,
     "GET /readyz": _PUBLIC,
     "GET /livez": _PUBLIC,
+    "GET /startupz": _PUBLIC,
     "GET /openapi.json": _PUBLIC,
     "GET /.well-known/jwks.json": _PUBLIC,
     "GET /": _PUBLIC,

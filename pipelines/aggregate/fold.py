@@ -24,12 +24,15 @@ from pipelines.aggregate.scopes import Scopes
 from pipelines.aggregate.students import NOTED, SESSION_ENDED, Counts, Place, Student
 from pipelines.aggregate.windows import DAY_MS, DAY_PANES, HOUR_MS, HOUR_PANES, PANE_MS
 from pipelines.records import Record
-from wire import events
+from wire import events, probe
 from wire.dead_letters import Reason
 from wire.events import ReadEvent
 from wire.partials import DELAY_BUCKETS, Partial, add_one
+from wire.probe import Echo
+from wire.scopes import Scope
 
 IDS_BYTES = 400_000  # of one record
+ECHOES_MAX = 100  # not told yet; a year of probes read at once leaves its newest
 
 
 class Bounds(NamedTuple):
@@ -42,11 +45,12 @@ class Bounds(NamedTuple):
 class Batch(NamedTuple):
     """What a batch was found to hold; read = folded + len(again) + len(late) + len(dead)."""
 
-    folded: int
+    folded: int  # probes too
     again: list[int]  # offsets of duplicates
     late: list[Record]
     dead: list[Rejected]
     forgotten: int  # ids that were given up too early: such an event sent again would count again
+    probes: int  # wire/probe.py
 
 
 class Fold:
@@ -57,6 +61,7 @@ class Fold:
         self._learners: dict[bytes, Learner] = {}
         self._scopes = Scopes()
         self._changed: list[Learner] = []  # to be told
+        self._echoes: dict[str, Echo] = {}  # to be told: of each door the newest
         self.new_panes = 0  # of students, since all was last told
         self._unwritten: set[Learner] = set()
         self._id_records: dict[str, int] = {}  # key → generation, of what is in the changelog
@@ -107,7 +112,7 @@ class Fold:
         The one loop that every event of every student goes through: what need not be looked up again is in a local
         name, and what is rare is in a method.
         """
-        folded = 0
+        folded = probes = 0
         again: list[int] = []
         late: list[Record] = []
         dead: list[Rejected] = []
@@ -129,6 +134,10 @@ class Fold:
             if learner is None or learner.id != event.student_id:
                 if key is None or key != event.student_id.encode():
                     dead.append(by_its_key(record))
+                    continue
+                if probe.is_probe(event.student_id):  # no student is ever made of it, so each comes by here
+                    self._echo(event)
+                    probes += 1
                     continue
                 learner = self._learners[key] = Learner(event.student_id, Student(marker.partition))
             if at_ms > now_ms:
@@ -188,12 +197,27 @@ class Fold:
                 learner.leave()  # he may be seen again in this pane
             folded += 1
         marker.offset, marker.event_time_ms = at, now_ms
+        folded += probes
         marker.folded += folded
         marker.duplicate += len(again)
         marker.late += len(late)
         marker.dead += len(dead)
         forgotten, ids.forgotten = ids.forgotten, 0
-        return Batch(folded, again, late, dead, forgotten)
+        return Batch(folded, again, late, dead, forgotten, probes)
+
+    def _echo(self, event: ReadEvent) -> None:
+        self._echoes.pop(event.source, None)
+        self._echoes[event.source] = Echo(
+            scope=str(Scope.student(event.student_id)), door=event.source, sent_ms=event.occurred_at_ms
+        )
+        if len(self._echoes) > ECHOES_MAX:
+            del self._echoes[next(iter(self._echoes))]
+
+    def echoes(self) -> list[Echo]:
+        """Of the probes folded since the last call."""
+        out = list(self._echoes.values())
+        self._echoes.clear()
+        return out
 
     def _sit(self, learner: Learner, event: ReadEvent, number: int, now_ms: int) -> tuple[Reason, str] | None:
         """Makes the student's place, pane, hour and day those of the event; or says why that cannot be."""

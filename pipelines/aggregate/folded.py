@@ -13,6 +13,7 @@ from pipelines.aggregate.students import Student
 from wire.audit import Judged
 from wire.metrics import ScopeUpdate
 from wire.partials import Partial, Progress
+from wire.probe import Echo
 
 
 class FoldedPartition:
@@ -41,10 +42,11 @@ class FoldedPartition:
         self._judging.took(batch, read[-1][0].timestamp)
         return batch
 
-    def read(self, wall_ms: int) -> None:
-        """A batch has been folded."""
-        self._read_at_ms = wall_ms
-        self._idle = False
+    def read(self, wall_ms: int, batch: Batch, records: int) -> None:
+        """A batch of so many records has been folded. Probes alone wake nobody: time goes on as if nothing had come."""
+        if batch.probes < records:
+            self._read_at_ms = wall_ms
+            self._idle = False
         self._progress(wall_ms)
 
     def look(self, wall_ms: int, unread: bool) -> bool:
@@ -61,7 +63,7 @@ class FoldedPartition:
         marker = self.fold.marker
         self._values.time.progress(marker.partition, marker.offset, marker.event_time_ms, self._idle, wall_ms)
 
-    def to_merge(self) -> Iterator[Partial | Progress]:
+    def to_merge(self) -> Iterator[Partial | Progress | Echo]:
         """The scopes that changed; behind them how far it is, where that is news: who hears of it has heard them."""
         marker = self.fold.marker
         progress = Progress(
@@ -69,7 +71,7 @@ class FoldedPartition:
         )
         news = [] if progress == self._told else [progress]
         self._told = progress
-        return chain(self.fold.partials(), news)
+        return chain(self.fold.partials(), self.fold.echoes(), news)
 
     def of_students(self) -> list[ScopeUpdate]:
         """The values of the students that changed, and of those whose values time has changed. After `to_merge`."""

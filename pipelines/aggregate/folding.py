@@ -24,7 +24,7 @@ from pipelines.worker import App, Worker
 from wire import audit, partials, topics
 from wire.audit import Judged
 from wire.dead_letters import Reason
-from wire.partials import Partial, Progress
+from wire.partials import Progress, Said
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +93,7 @@ class Folding(Telling):
         self._outgoing[partition] += [
             letter_record(dead_letters.dead_letter(topics.ACTIVITY, partition, *rejected)) for rejected in taken.dead
         ]
-        folded.read(self._wall_ms())
+        folded.read(self._wall_ms(), taken, len(read))
         return folded.fold.new_panes
 
     def _collect(self, partition: int) -> Iterable[Outgoing]:
@@ -153,7 +153,7 @@ def account_for(taken: Taken) -> None:
     telemetry.IDS_FORGOTTEN.inc(taken.forgotten)
 
 
-def partial_record(said: Partial | Progress) -> Outgoing:
+def partial_record(said: Said) -> Outgoing:
     if isinstance(said, Progress):
         return Outgoing(topics.PARTIALS, None, partials.encode(said), partition=EVERYWHERE)
     return Outgoing(topics.PARTIALS, said.scope.encode(), partials.encode(said))

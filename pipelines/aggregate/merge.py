@@ -17,8 +17,10 @@ from pipelines.aggregate.ledger import BySource, Ledger, Panes
 from pipelines.aggregate.points import Reading
 from pipelines.aggregate.telling import Passage, Teller, in_parcels
 from pipelines.aggregate.windows import DAY_MS, HOUR_MS, LONGEST_WINDOW_MS, PANE_MS, pane_of
+from wire import probe
 from wire.metrics import ScopeUpdate
 from wire.partials import DayCounts, HourCounts, NowCounts, PaneCounts, Partial, Progress, Said
+from wire.probe import Echo
 from wire.scopes import Scope
 
 # By event time a window changes no more; it is still kept until the wall clock finds it untouched for so long. A source
@@ -128,6 +130,7 @@ class Merge:
         self._home = home
         self._lateness_ms = lateness_ms
         self._scopes: dict[str, _Scope] = {}
+        self._probed: list[ScopeUpdate] = []  # to be told
         self._unwritten: set[str] = set()
         self._changed: set[str] = set()
         self._awake: set[str] = set()  # scopes with something to tell, now or as time goes on
@@ -180,6 +183,9 @@ class Merge:
         if isinstance(said, Progress):
             self.time.progress(said.partition, said.offset, said.event_time_ms, said.idle, wall_ms)
             return
+        if isinstance(said, Echo):
+            self._probed.append(probe.update(said, wall_ms))
+            return
         scope = self._scope(said.scope)
         self.time.heard(said.partition, said.offset, said.event_time_ms, wall_ms)
         stale = scope.by_pane.stale
@@ -212,7 +218,7 @@ class Merge:
     def updates(self) -> list[ScopeUpdate]:
         """What has changed since the last call, and what the passing of time has changed; newest window last."""
         passage = Passage(self._told, self.time.clock, self._kept_closed_ms)
-        out: list[ScopeUpdate] = []
+        out, self._probed = self._probed, []
         for name in sorted(self._awake if passage.moved or passage.closes else self._changed):
             scope = self._scopes[name]
             if name in self._changed:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from wire import probe
 from wire.metrics import HISTORY_STEP_MS, Metric, MetricPoint, ScopeUpdate
 
 Row = tuple[str, MetricPoint]  # scope, point
@@ -52,9 +53,11 @@ def is_kept(point: MetricPoint) -> bool:
 
 
 def select(updates: Iterable[ScopeUpdate]) -> list[Row]:
-    """What history keeps of the updates: of each window the newest value."""
+    """What history keeps of the updates: of each window the newest value; of probes nothing."""
     newest: dict[tuple[str, str, int], Row] = {}
     for update in updates:
+        if probe.is_scope(update.scope):
+            continue
         for point in update.points:
             if is_kept(point):
                 newest[update.scope, point.field, point.start_ms] = (update.scope, point)

@@ -12,7 +12,7 @@ from faust.types import TP
 
 from batching.unpack import Unpacker
 from pipelines.rebuild.in_step import InStep, Step
-from wire import topics
+from wire import probe, topics
 
 REQUEST_TIMEOUT_MS = 10_000
 FETCH_MAX_WAIT_MS = 100  # other questions wait behind a fetch
@@ -74,7 +74,10 @@ class Activity:
                 records = [record for record in chunk.records if record.offset < end]
                 if records:
                     self.begins_ms.setdefault(chunk.tp.partition, records[0].timestamp)
-                    self.newest_ms[chunk.tp.partition] = records[-1].timestamp
+                    activity = [record.timestamp for record in records if not _is_probe(record.key)]
+                    self.newest_ms[chunk.tp.partition] = max(
+                        activity[-1:] or [self.newest_ms.get(chunk.tp.partition, 0)]
+                    )
                 held.put(chunk.tp.partition, records)
                 self.read += min(chunk.next_offset, end) - at[chunk.tp]
                 at[chunk.tp] = min(chunk.next_offset, end)
@@ -90,8 +93,22 @@ class Activity:
         return [
             tp.partition
             for tp, end in ends.items()
-            if end > self.stretches[tp.partition].end or self.newest_ms.get(tp.partition, 0) >= since_ms
+            if self.newest_ms.get(tp.partition, 0) >= since_ms or await self._comes(tp, end)
         ]
+
+    async def _comes(self, tp: TopicPartition, end: int) -> bool:
+        """Whether anything but probes has come behind what is read; so much that it is not looked at is something."""
+        at = self.stretches[tp.partition].end
+        if end - at > CHUNK_RECORDS:
+            return True
+        self._consumer.assign([tp])
+        self._consumer.seek(tp, at)
+        while at < end:
+            chunks = await self._unpacker.fetch(self._consumer, [TP(*tp)], FETCH_S, CHUNK_RECORDS)
+            if not chunks or not all(_is_probe(record.key) for chunk in chunks for record in chunk.records):
+                return True
+            at = chunks[-1].next_offset
+        return False
 
     def whole_from_ms(self, warm_up_ms: int, retention_ms: int) -> int:
         """Of windows that begin later nothing has been deleted; 0: of none. A partition that was used and is empty lost
@@ -150,6 +167,10 @@ async def _stretches(consumer: Any, tps: Collection[TopicPartition], since_ms: i
         first = ends[tp] if at.get(tp) is None else max(begins[tp], at[tp].offset)
         out[tp.partition] = Stretch(min(first, ends[tp]), ends[tp], is_cut=first == begins[tp] > 0)
     return out
+
+
+def _is_probe(key: bytes | None) -> bool:
+    return key is not None and key.startswith(probe.PREFIX.encode())
 
 
 async def _partitions(admin: Any, topic: str) -> list[TopicPartition]:

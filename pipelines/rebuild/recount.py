@@ -18,9 +18,10 @@ from pipelines.aggregate.reading import Read, Rejected
 from pipelines.aggregate.windows import DAY_MS, LONGEST_WINDOW_MS
 from pipelines.rebuild.difference import MERGE
 from pipelines.records import Record
-from wire import partials
+from wire import partials, probe
 from wire.dead_letters import Reason
 from wire.metrics import ScopeUpdate
+from wire.probe import Echo
 
 Told = tuple[int, list[ScopeUpdate]]  # teller, updates
 
@@ -76,7 +77,7 @@ class Recount:
         self.verdicts.late += len(taken.late)
         self.verdicts.dead += len(taken.dead)
         self._read_ms[partition] = records[-1].timestamp
-        folded.read(self._read_ms[partition])
+        folded.read(self._read_ms[partition], taken, len(records))
 
     def warm_up(self, now_ms: int) -> None:
         """Instead of `tell`, where nothing is to be told of what has been folded yet."""
@@ -91,6 +92,8 @@ class Recount:
         for partition, folded in self._folded.items():
             folded.look(now_ms, unread=False)
             for said in folded.to_merge():
+                if isinstance(said, Echo):  # in no store there is anything of it
+                    continue
                 # A copy, as through Kafka: fold goes on counting in what it has said.
                 self._merge.apply(partials.decode(partials.encode(said)), self._read_ms[partition])
             yield partition, folded.of_students()
@@ -117,6 +120,8 @@ class Recount:
             return time_ms
         ((_, event),) = _read(self._folded[partition].fold, [record])
         if isinstance(event, Rejected) or record.key != event.student_id.encode():
+            return time_ms
+        if probe.is_probe(event.student_id):
             return time_ms
         return max(time_ms, min(event.occurred_at_ms, record.timestamp))
 

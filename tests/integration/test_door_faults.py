@@ -34,6 +34,7 @@ class Killable:
             "CLASSPULSE_POSTGRES_URL": postgres_url,
             "CLASSPULSE_REDIS_URL": served.settings().redis_url,
             "CLASSPULSE_RATE_LIMIT_EVENTS": "1000000/minute",
+            "CLASSPULSE_PROBE_EVERY_S": "0",
             **settings,
         }
 

@@ -25,10 +25,12 @@ from rich.progress import Progress
 from running import PATIENCE, PROJECT, eventually
 from worker_process import WorkerProcess, point
 
+from batching import unpack
 from gateway import schema
 from pipelines.history.influx import InfluxStore
 from pipelines.history.postgres import PostgresStore
 from pipelines.history.store import HistoryStore
+from pipelines.rebuild.activity import reading
 from pipelines.rebuild.difference import COMPARED, MERGE, Pair, Rebuilt, Verdict
 from pipelines.rebuild.mending import mend
 from pipelines.rebuild.report import Findings
@@ -38,7 +40,7 @@ from producers import export
 from stack import ports
 from stack.kafka import Kafka
 from stack.postgres import Postgres
-from wire import events, history, topics
+from wire import events, history, probe, topics
 from wire.events import ActivityEvent, Kind
 from wire.metrics import Metric, State
 from wire.rebuild import Order
@@ -344,3 +346,25 @@ async def test_a_store_that_is_away_for_a_moment_is_waited_for(own_postgres: Pos
     held = [one async for part in read.read(COMPARED, first_ms, first_ms + 10 * MINUTE_MS) for one in part]
     await read.close()
     assert sorted(one[:6] for one in held) == [window[:6] for window in windows]
+
+
+async def test_probes_that_go_on_coming_leave_no_window_out(own_kafka: Kafka) -> None:
+    """A partition in which events still come changes while it is compared; one that gets only probes does not."""
+    await make_topics(own_kafka.address)
+    now_ms = int(time.time() * 1000)
+    later_ms = now_ms + DAY_MS
+    probes = [probe.event(f"p{number}", "door", number, now_ms) for number in range(len(probe.STUDENTS))]
+    mine = ActivityEvent(
+        event_id="1", student_id="s1", course_id="c1", kind=Kind.CODE_RUN, occurred_at_ms=now_ms,
+        received_at_ms=now_ms, source="lms",
+    )  # fmt: skip
+    await produce(own_kafka.address, [mine, *probes])
+    async with reading(own_kafka.address, unpack.choose("lean"), 0) as activity:
+        async for _ in activity.steps():
+            pass
+        assert activity.read == 1 + len(probes)
+        assert len(await activity.moving(now_ms)) == 1  # by what was read: where the event is
+        await produce(own_kafka.address, probes)
+        assert await activity.moving(later_ms) == []
+        await produce(own_kafka.address, [mine])
+        assert len(await activity.moving(later_ms)) == 1

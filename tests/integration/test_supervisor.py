@@ -1,6 +1,7 @@
 """The supervisor with real small children: order, restarts, failures, and an end that leaves nothing."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -281,3 +282,30 @@ async def test_why_a_process_is_not_ready_yet_is_shown(stage: Stage) -> None:
     busy.unlink()
     await stage.until(lambda: supervisor.ready, "it is ready")
     assert (stage.row("busy").state, stage.row("busy").detail) == ("ready", "")
+
+
+class Frozen(Process):
+    name = "frozen"
+    deaf_after_s = 4.0
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-c", SCRIPT, self.name, str(self.port), str(self.home)]
+
+
+async def test_one_that_runs_and_does_not_answer_is_killed_and_started_again(stage: Stage) -> None:
+    process = Frozen(stage.folder, ports.free(), log=stage.folder / "frozen.log", settings={})
+    stage.parts.append(Part(process))
+    other = stage.add("other")
+    await stage.ready()
+    first, second = process.pid, other.pid
+    assert first is not None
+    psutil.Process(first).send_signal(signal.SIGSTOP)
+    await stage.until(
+        lambda: stage.row("frozen").state == "ready" and stage.row("frozen").pid != first, "another one is there"
+    )
+    assert not psutil.pid_exists(first)
+    assert stage.row("frozen").restarts == 1
+    assert other.pid == second
+    (told,) = stage.said
+    assert f"frozen (pid {first}) has not said that it lives for" in told
+    assert "frozen serves" in told

@@ -43,8 +43,7 @@ def test_they_hold_what_the_aggregate_tells_of_an_event_with_everything(team: st
     pipeline.folds[0].fold(records_of(happened))
     pipeline.tell()
     alone = FoldedPartition(Marker(0), BOUNDS, GRACE_MS, {}, {}, 0)
-    alone.fold.fold(records_of(happened))
-    alone.read(0)
+    alone.read(0, alone.fold.fold(records_of(happened)), len(happened))
     list(alone.to_merge())
     told = [*pipeline.told, *((update.scope, point) for update in alone.of_students() for point in update.points)]
 

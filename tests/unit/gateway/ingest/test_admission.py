@@ -92,3 +92,18 @@ def test_a_correction_that_leads_nowhere_is_told() -> None:
     assert isinstance(late, Rejection)
     assert late.reason.endswith("ahead of the door's clock, corrected by 400000 ms for when it was sent")
     assert isinstance(one(correction_ms=-NOW_MS), Rejection)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"course_id": "classpulse.probe"}, "course_id"),
+        ({"student_id": "classpulse.probe.3"}, "student_id"),
+        ({"student_id": "classpulse.probe.x", "course_id": "classpulse.probe"}, "course_id"),
+    ],
+)
+def test_the_ids_of_probes_are_taken_from_nobody(changes: dict[str, Any], field: str) -> None:
+    """What has them counts nowhere, so nobody's event may."""
+    refused = one(**changes)
+    assert isinstance(refused, Rejection)
+    assert (refused.field, refused.reason) == (field, "is reserved for the gateway's own probes")
