@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -80,6 +81,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
         self._under_way: list[float] = []  # monotonic starts of the batches an agent has now
         self._redis_said = True
         self._stopping_since: float | None = None  # monotonic
+        self.held_by: Callable[[], str] = lambda: ""  # the store that is away
 
     def begins(self, started: float) -> None:
         self._under_way.append(started)
@@ -157,6 +159,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
             loop_lag_ms=round(self._loop_lag_s * 1000, 1),
             ready=not reason,
             reason=reason,
+            held_by=self.held_by(),
         )
 
     def not_ready(self) -> str:

@@ -18,6 +18,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     loop_lag_ms: float  # how late its event loop woke last
     ready: bool
     reason: str  # why it is not ready; "" when it is
+    held_by: str = ""  # the store that is away, and what it says; its topic is held until it is back
 
 
 encode = msgspec.json.Encoder().encode
