@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from gateway import dashboard, health, page, probes, problems, telemetry
+from gateway import dashboard, health, page, probes, problems, telemetry, workers
 from gateway.accounts import endpoint as accounts
 from gateway.admin import audit_endpoint as audit
 from gateway.admin import endpoint as admin
@@ -28,6 +28,9 @@ from gateway.ingest.claims import Claims
 from gateway.ingest.publisher import Publisher
 from gateway.ingest.spool import Spool
 from gateway.ingest.xapi import endpoint as xapi
+from gateway.lag import endpoint as lag
+from gateway.lag import exporting
+from gateway.lag.sampler import Sampler, our_groups
 from gateway.live import stream
 from gateway.live.doors import Bound, Doors
 from gateway.live.endpoint import LiveSocket
@@ -46,6 +49,7 @@ from gateway.security.shared_windows import SharedWindows
 from gateway.security.signing import SigningKeys
 from gateway.security.tokens import AccessTokens
 from gateway.settings import GatewaySettings, listed
+from wire import topics
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +87,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         Probe("redis", probes.pong(client)),
         Probe("history", reader.check),
     )
+    groups, there = our_groups(), topics.load()
+    sampler = Sampler(
+        listed(settings.kafka), lambda: workers.heartbeats(client), exporting.tell, groups, surveyed=tuple(there)
+    )
     feed = Feed(settings.redis_url)
     recorder = Recorder(database)
     tokens = None
@@ -96,7 +104,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(client.aclose)
             stack.push_async_callback(reader.close)
-            for part in (database, windows, roster, recorder, claims, publisher, feed, Watch(asked)):
+            for part in (database, windows, roster, recorder, claims, publisher, feed, Watch(asked), sampler):
                 await part.start()
                 stack.push_async_callback(part.stop)
             log.info("the gateway serves", host=settings.gateway_host, port=settings.gateway_port)
@@ -128,6 +136,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(admin.router(settings.kafka, gate, recorder, limits, settings.clock_skew_s))
     app.include_router(audit.router(settings.kafka, gate, limits))
     app.include_router(trace.router(settings.kafka, gate, limits))
+    app.include_router(lag.router(sampler, groups, there, gate, limits))
     page.serve(app)
     return app
 

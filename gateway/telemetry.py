@@ -3,7 +3,7 @@
 import os
 
 from fastapi import APIRouter, Depends, Request
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.responses import Response
 
@@ -17,6 +17,45 @@ LIVE_LATENCY = Histogram(
     "From the newest event of a live update until it has got there.",
     ["at"],
     buckets=(0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1, 2, 5, 15, 60),
+)
+
+# What each process that watches the consumer groups thinks of them is about the same thing: the newest is told.
+_PLACE = ["group", "topic", "partition"]
+
+GROUP_LAG = Gauge(
+    "kafka_consumergroup_group_lag",
+    "Records that the group has not read and committed.",
+    _PLACE,
+    multiprocess_mode="mostrecent",
+)
+GROUP_LAG_SECONDS = Gauge(
+    "kafka_consumergroup_group_lag_seconds",
+    "Age of the first record that it has not; 0 where there is none, NaN where it is not known.",
+    _PLACE,
+    multiprocess_mode="mostrecent",
+)
+GROUP_MARGIN = Gauge(
+    "classpulse_consumergroup_retention_margin_seconds",
+    "Time until that record may be deleted; +Inf where there is none, or it is kept for good.",
+    _PLACE,
+    multiprocess_mode="mostrecent",
+)
+GROUP_LOST = Gauge(
+    "classpulse_consumergroup_records_lost",
+    "Records deleted before the group had read them, since the gateway began to watch.",
+    _PLACE,
+    multiprocess_mode="mostrecent",
+)
+GROUP_VERDICT = Gauge(
+    "classpulse_consumergroup_verdict",
+    "1 for what is thought of the group, 0 for everything else.",
+    ["group", "verdict"],
+    multiprocess_mode="mostrecent",
+)
+GROUPS_SEEN = Gauge(
+    "classpulse_consumergroups_seen_timestamp_seconds",
+    "When the consumer groups could last be looked at.",
+    multiprocess_mode="mostrecent",
 )
 
 

@@ -58,14 +58,15 @@ class Sampler:
         self,
         servers: Sequence[str],
         beats: Beats,
-        tell: Callable[[View], None],
+        tell: Callable[[View, float | None], None],
         groups: Mapping[str, tuple[str, ...]],
         *,
         surveyed: Sequence[str] = (),
         every_s: float = EVERY_S,
         patience: Patience = PATIENCE,
     ) -> None:
-        """`tell` gets each view. `surveyed`: topics that `extents` is to have beside those of `groups`."""
+        """`tell` gets each view, and when Kafka answered last, in seconds since the epoch. `surveyed`: topics that
+        `extents` is to have beside those of `groups`."""
         self._servers = servers
         self._tell = tell
         self._board = Board(groups, patience)
@@ -73,6 +74,7 @@ class Sampler:
         self._every_s = every_s
         self._broker: Broker | None = None
         self._task: asyncio.Task[NoReturn] | None = None
+        self._seen_at_s: float | None = None  # since the epoch
         self.changes: deque[Change] = deque(maxlen=CHANGES_KEPT)
         self.view = self._board.look(time.monotonic())
 
@@ -134,6 +136,7 @@ class Sampler:
         self._board.missing = self._rounds.missing
         self._board.retention_s = self._rounds.retention_s
         self._board.take(samples)
+        self._seen_at_s = time.time()
         return True
 
     async def _gone(self, said: str) -> None:
@@ -156,4 +159,4 @@ class Sampler:
                 say("consumer group", group=group, verdict=verdict.state.value, says=verdict.says)
                 now_ms = int(time.time() * 1000)
                 self.changes.append(Change(now_ms, group, was, verdict.state, verdict.says))
-        self._tell(self.view)
+        self._tell(self.view, self._seen_at_s)
