@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.coordinator.protocol import ConsumerProtocol
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError, for_code
 
 from gateway.lag.samples import Phase
 
@@ -24,6 +24,7 @@ READ_S = 1.5  # for the timestamps of all records asked for; those not read by t
 READ_WAIT_MS = 100
 # Of a partition at once: its first batch comes whole however big it is.
 READ_BYTES = 32_768
+COORDINATOR_S = 0.2  # until it is asked for again
 RETENTION = "retention.ms"
 
 _PHASES = {
@@ -163,8 +164,12 @@ class Broker:
         return {tp: found[tp].offset if found[tp].offset >= 0 else None for tp in partitions}
 
     async def _coordinator(self, group: str) -> int:
-        if group not in self._coordinators:
-            self._coordinators[group] = await self._admin.find_coordinator(group)
+        """Waits for one as long as the caller likes: the first to ask a new cluster is told to come again."""
+        while group not in self._coordinators:
+            try:
+                self._coordinators[group] = await self._admin.find_coordinator(group)
+            except GroupCoordinatorNotAvailableError:
+                await asyncio.sleep(COORDINATOR_S)
         return self._coordinators[group]
 
     async def records(

@@ -5,6 +5,7 @@ Kafka away costs nothing but the looking: after a while every verdict is `unknow
 
 import asyncio
 import contextlib
+import logging
 import random
 import time
 from collections import deque
@@ -12,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-import structlog
 from aiokafka.errors import KafkaError
 
 from gateway.admin.reading import told
@@ -23,7 +23,7 @@ from gateway.lag.verdict import PATIENCE, Patience, State
 from gateway.workers import PIPELINES
 from wire import topics
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)  # the standard library's: on the command line it keeps to standard error
 
 EVERY_S = 2.0
 ROUND_S = 5.0  # for all that is asked in a round
@@ -141,7 +141,7 @@ class Sampler:
 
     async def _gone(self, said: str) -> None:
         if not self._board.away:  # once an outage
-            log.warning("consumer groups cannot be watched", error=said)
+            log.warning("consumer groups cannot be watched: %s", said)
         self._board.away = f"Kafka at {','.join(self._servers)}: {said}"
         await self._drop()
 
@@ -156,7 +156,7 @@ class Sampler:
             was = before.groups[group].state
             if was is not verdict.state:
                 say = log.info if verdict.state.fine else log.warning
-                say("consumer group", group=group, verdict=verdict.state.value, says=verdict.says)
+                say("consumer group %s is %s: %s", group, verdict.state.words, verdict.says)
                 now_ms = int(time.time() * 1000)
                 self.changes.append(Change(now_ms, group, was, verdict.state, verdict.says))
         self._tell(self.view, self._seen_at_s)

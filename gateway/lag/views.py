@@ -217,6 +217,11 @@ def partition(judged: Judged, clock: Clock) -> PartitionView | None:
     )
 
 
+def partitions(view: View, group: str, clock: Clock) -> list[PartitionView]:
+    found = (partition(judged, clock) for judged in view.partitions[group])
+    return [one for one in found if one is not None]
+
+
 def topic(wanted: Topic, extent: Extent | None, groups: Mapping[str, Sequence[str]], view: View) -> TopicView:
     there = extent.topic if extent is not None else None
     return TopicView(

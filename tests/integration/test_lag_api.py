@@ -1,5 +1,7 @@
 """The consumer groups by HTTP, on the command line and for Prometheus: who may see them, what is said, page by page."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -7,15 +9,19 @@ from typing import Any
 import httpx
 import pytest
 import served
+import typer
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from doors import problem
 from running import eventually
+from typer.testing import CliRunner, Result
 
+from cli.lag import lag
 from gateway import schema
 from gateway.database import connected
 from gateway.security import keys
 from gateway.security.keys import Role
+from stack import ports
 from wire import topics
 
 BASE = "/api/v1/admin"
@@ -29,8 +35,19 @@ class Desk:
     admin: dict[str, str]  # headers
     producer: dict[str, str]
 
+    async def get(self, path: str, headers: dict[str, str], **query: Any) -> httpx.Response:
+        """On a busy machine PostgreSQL may take its time to know a key."""
+
+        async def answered() -> httpx.Response | None:
+            answer = await self.client.get(BASE + path, params=query, headers=headers)
+            return None if answer.status_code == 503 else answer
+
+        answer = await eventually(answered, 20, path)
+        assert answer is not None
+        return answer
+
     async def asked(self, path: str, **query: Any) -> dict[str, Any]:
-        answer = await self.client.get(BASE + path, params=query, headers=self.admin)
+        answer = await self.get(path, self.admin, **query)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
@@ -48,8 +65,8 @@ async def desk(with_topics: str, postgres_url: str, redis_url: str) -> AsyncIter
 
 async def test_groups_topics_and_metrics_as_they_are(desk: Desk) -> None:
     for path in ("/consumers", "/consumers/live/lag", "/topics"):
-        assert "an API key is needed" in problem(await desk.client.get(BASE + path), 401)["detail"]
-        problem(await desk.client.get(BASE + path, headers=desk.producer), 403)
+        assert "an API key is needed" in problem(await desk.get(path, {}), 401)["detail"]
+        problem(await desk.get(path, desk.producer), 403)
 
     async with (
         AIOKafkaProducer(bootstrap_servers=desk.kafka, acks="all") as producer,
@@ -119,10 +136,47 @@ async def test_pages_and_what_is_not_there(desk: Desk) -> None:
                 break
             query["after"] = page["next"]
         assert found == whole
-        answer = await desk.client.get(BASE + path, params={"after": "nowhere-1"}, headers=desk.admin)
+        answer = await desk.get(path, desk.admin, after="nowhere-1")
         assert "'nowhere-1' is no `next` of a page" in problem(answer, 400)["detail"]
-    missing = await desk.client.get(f"{BASE}/consumers/nobody/lag", headers=desk.admin)
+    missing = await desk.get("/consumers/nobody/lag", desk.admin)
     assert "there are aggregate, history, live" in problem(missing, 404)["detail"]
+
+
+async def run(*arguments: str) -> Result:
+    """`classpulse lag`, which looks for 2 s."""
+    result: Result = await asyncio.to_thread(CliRunner().invoke, command(), [*arguments, "--for", "2"])
+    return result
+
+
+def command() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(lag)
+    return app
+
+
+async def test_the_command_tells_the_same_without_a_gateway(with_topics: str, redis_url: str) -> None:
+    there = ["--kafka", with_topics, "--redis", redis_url]
+
+    async def told() -> dict[str, Any] | None:
+        result = await run("--json", *there)
+        assert result.exit_code in (0, 1, 3), result.output  # 2 s are too short for a busy machine to tell
+        said: dict[str, Any] = json.loads(result.output[: result.output.rindex("}") + 1])
+        return said if all(group["partitions"] for group in said["groups"]) else None
+
+    said = await eventually(told, 60, "the groups are told")
+    assert said is not None
+    assert {group["group"] for group in said["groups"]} == {"aggregate", "live", "history"}
+    rows = (await run("live", *there)).output
+    assert rows.startswith("live: ")
+    assert all(f"metrics {number}" in rows for number in range(8))
+    wrong = await run("nobody", *there)
+    assert (wrong.exit_code, "there is no group 'nobody'" in wrong.output) == (2, True)
+
+
+async def test_the_command_without_kafka() -> None:
+    result = await run("--kafka", f"127.0.0.1:{ports.free()}", "--redis", f"redis://127.0.0.1:{ports.free()}/0")
+    assert result.exit_code == 3, result.output
+    assert "not reached" in result.output
 
 
 async def test_without_kafka_it_says_so(postgres_url: str) -> None:
