@@ -32,12 +32,14 @@ def unseen(for_s: float | None, away: str) -> str:
     return f"{since}: {away}" if away else since
 
 
+def beyond(sample: Sample) -> str:
+    return (
+        f"it stands at offset {sample.position}, and the partition ends at {sample.end}: the topic was made anew, or "
+        f"has lost its end"
+    )
+
+
 def lost(sample: Sample) -> str:
-    if sample.position > sample.end:
-        return (
-            f"it stands at offset {sample.position}, and the partition ends at {sample.end}: the topic was made anew, "
-            f"or has lost its end"
-        )
     return (
         f"deleted unread: {_records(sample.lost)}; it stands at offset {sample.position}, and the first that is left "
         f"is {sample.first}"
@@ -61,8 +63,9 @@ def nobody(for_s: float, sample: Sample) -> str:
     return f"no member {since}{members}{left}"
 
 
-def store_away(worker: Worker, stuck_s: float) -> str:
-    return f"its worker {worker.worker_id} has waited {_time(stuck_s)} for a store that is away: {worker.held_by}"
+def store_away(sample: Sample, store: str, stuck_s: float) -> str:
+    who = f"worker {sample.worker.worker_id}" if sample.worker else f"member {sample.owner}"
+    return f"its {who} has waited {_time(stuck_s)} for a store that is away: {store}"
 
 
 def poison(sample: Sample, handovers: int, stuck_s: float) -> str:
@@ -93,7 +96,8 @@ def still(window: Window, stuck_s: float) -> tuple[Cause, str]:
     if worker is None and sample.mute:
         return Cause.SILENT, f"the worker that owns it sends no heartbeats, and it has stood at {stands}"
     if worker is None:
-        return Cause.STILL, f"its member {sample.owner} is in the group, but it has stood at {stands}"
+        deaf = f"; no heartbeats can be read: {sample.deaf}" if sample.deaf else ""
+        return Cause.STILL, f"its member {sample.owner} is in the group, but it has stood at {stands}{deaf}"
     if restores(worker):
         return Cause.RESTORING, f"{restoring(worker, stuck_s)}{came}"
     said = f": {worker.reason}" if worker.reason else ""

@@ -16,6 +16,7 @@ from wire.workers import Heartbeat
 
 BEATS_S = 1.5  # for the heartbeats
 FRESH_S = 6.0  # a heartbeat older than that is of a worker that does not send them any more
+WRITES_TO_REDIS = frozenset({"live"})  # where the heartbeats are too
 SURVEY_S = 15.0  # between two looks at all topics: a new one, more partitions, other settings
 
 Beats = Callable[[], Awaitable[Sequence[Heartbeat]]]
@@ -76,7 +77,7 @@ class Rounds:
                 members[group] = await broker.members(group)
                 committed[group] = await broker.committed(group, tps)
         ends = await broker.ends(asked)
-        beats = await self._heard()
+        beats, deaf = await self._heard()
         # Where the next record of each is to be looked for.
         stands = {
             Place(group, *tp): max(firsts[tp], offset or 0)
@@ -90,7 +91,7 @@ class Rounds:
             tp = TopicPartition(place.topic, place.partition)
             offset = committed[place.group][tp]
             position, age_s = self._stands(place, offset, firsts[tp], ends[tp], now_ms)
-            ours = [beat for beat in beats or () if beat.app == place.group]
+            ours = [beat for beat in beats if beat.app == place.group]
             fresh = sum(now_ms - beat.sent_at_ms < FRESH_S * 1000 for beat in ours)
             of_group = members[place.group]
             found[place] = Sample(
@@ -103,7 +104,9 @@ class Rounds:
                 owner=of_group.owners.get(tp, ""),
                 phase=of_group.phase,
                 worker=_worker(place, ours, now_ms),
-                mute=0 if beats is None or place.group not in PIPELINES else max(0, of_group.number - fresh),
+                mute=0 if deaf or place.group not in PIPELINES else max(0, of_group.number - fresh),
+                deaf=deaf,
+                store_away=f"redis: {deaf}" if deaf and place.group in WRITES_TO_REDIS else "",
             )
         return found
 
@@ -138,13 +141,13 @@ class Rounds:
         at, empty_to = self._empty.get(place, (-1, 0))
         return max(position, min(empty_to, end)) if at == position else position, age_s
 
-    async def _heard(self) -> Sequence[Heartbeat] | None:
-        """None: it is not known who lives."""
+    async def _heard(self) -> tuple[Sequence[Heartbeat], str]:
+        """The heartbeats, and why they cannot be read."""
         try:
             async with asyncio.timeout(BEATS_S):
-                return await self._beats()
-        except (RedisError, OSError, TimeoutError):
-            return None
+                return await self._beats(), ""
+        except (RedisError, OSError, TimeoutError) as error:
+            return (), str(error) or f"no answer within {BEATS_S:g} s"
 
     async def _survey(self, broker: Broker) -> None:
         there = await broker.topics(self._topics)

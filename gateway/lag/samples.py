@@ -46,6 +46,8 @@ class Sample:
     phase: Phase = Phase.STABLE
     worker: Worker | None = None  # None: it is not known which
     mute: int = 0  # members of the group beyond the workers that send heartbeats
+    deaf: str = ""  # why no heartbeats can be read
+    store_away: str = ""  # its group's store, as it was asked from here
 
     @property
     def lag(self) -> int:
@@ -54,8 +56,8 @@ class Sample:
 
     @property
     def lost(self) -> int:
-        """Records deleted before they were read, or beyond the end of a topic that was made anew."""
-        return max(0, self.first - self.position, self.position - self.end)
+        """Records deleted before they were read."""
+        return max(0, self.first - self.position)
 
 
 class Window:
@@ -70,6 +72,7 @@ class Window:
         self.owned_s = 0.0  # when it had an owner
         self.owner_since_s = 0.0
         self.phase_since_s = 0.0
+        self.beyond_s: float | None = None  # since when it has stood behind the end
         self.rewound: tuple[int, int] | None = None  # from, to; until it is where it was
         self.arrived = 0  # records since it moved
         self.handovers = 0  # since it moved
@@ -101,6 +104,10 @@ class Window:
                 self.phase_since_s = now
             if last.lost and not sample.lost:
                 self._lost_before += last.lost
+        if sample.position <= sample.end:
+            self.beyond_s = None
+        elif self.beyond_s is None:
+            self.beyond_s = now
         if not sample.lag:
             self.clear_s = now
             self.handovers = self.arrived = 0

@@ -164,8 +164,10 @@ def find(
         said = causes.unseen(now_s - newest.at_s, away)
         return Finding(state=State.UNKNOWN, cause=Cause.NO_SAMPLES, says=said)
     if newest.lost:
-        cause = Cause.BEYOND_THE_END if newest.position > newest.end else Cause.DELETED_UNREAD
-        return Finding(state=State.LOSING_DATA, cause=cause, says=causes.lost(newest))
+        return Finding(state=State.LOSING_DATA, cause=Cause.DELETED_UNREAD, says=causes.lost(newest))
+    # For a moment whoever reads transactions before they are settled stands there too.
+    if window.beyond_s is not None and now_s - window.beyond_s >= patience.leave_s:
+        return Finding(state=State.LOSING_DATA, cause=Cause.BEYOND_THE_END, says=causes.beyond(newest))
     found = _standing(window, now_s, patience) or _rewound(window) or _pace(window, told, now_s, share, patience)
     little = told.margin_s is not None and told.margin_s < MARGIN_SHARE * (retention_s or 0.0)
     if little and found.state.severity >= State.FALLING_BEHIND.severity and told.margin_s is not None:
@@ -195,8 +197,9 @@ def _standing(window: Window, now_s: float, patience: Patience) -> Finding | Non
     if not newest.lag:
         return None
     worker = newest.worker
-    if worker is not None and worker.held_by and stuck_s >= patience.held_s:
-        return Finding(state=State.STALLED, cause=Cause.STORE_AWAY, says=causes.store_away(worker, stuck_s))
+    store = (worker.held_by if worker is not None else "") or newest.store_away
+    if store and stuck_s >= patience.held_s:
+        return Finding(state=State.STALLED, cause=Cause.STORE_AWAY, says=causes.store_away(newest, store, stuck_s))
     if window.handovers >= HANDOVERS and stuck_s >= still_s:
         said = causes.poison(newest, window.handovers, stuck_s)
         return Finding(state=State.STALLED, cause=Cause.POISON, says=said)

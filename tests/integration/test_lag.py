@@ -269,7 +269,7 @@ async def test_what_a_worker_says_of_itself_is_the_cause(module_kafka: Kafka) ->
                 beats[0] = msgspec.structs.replace(beat, **change)
                 await eventually(lambda words=words: says(words), WITHIN_S, words)  # type: ignore[misc]
             beats.clear()
-            await eventually(lambda: says("is in the group, but it has stood at"), WITHIN_S, "without Redis")
+            await eventually(lambda: says("for a store that is away: redis: away"), WITHIN_S, "without Redis")
         finally:
             await sampler.stop()
 

@@ -136,6 +136,18 @@ def test_stalled_by_a_store_that_is_away_is_told_sooner() -> None:
     assert "a store that is away: influxdb: cannot connect" in timeline.last.says
 
 
+def test_without_redis_nobody_is_heard_and_who_writes_there_is_held_by_it() -> None:
+    deaf = lambda _, sample: dataclasses.replace(sample, deaf="no answer")  # noqa: E731 -- Redis is away
+    timeline = running()
+    assert STALLED in timeline.go(8, came="100", read="0", changes=deaf)
+    assert timeline.last.cause is Cause.STILL
+    assert timeline.last.says.endswith("; no heartbeats can be read: no answer")
+    held = lambda _, sample: dataclasses.replace(sample, deaf="no answer", store_away="redis: no answer")  # noqa: E731
+    timeline = running()
+    assert STALLED in timeline.go(4, came="100", read="0", changes=held)
+    assert "its member a has waited 8 s for a store that is away: redis: no answer" in timeline.last.says
+
+
 @pytest.mark.parametrize(
     ("worker", "mute"), [(dataclasses.replace(ALIVE, silent_s=9.0), 0), (None, 1)], ids=["lately", "expired"]
 )
@@ -254,8 +266,19 @@ def test_losing_data_at_once_and_a_minute_longer() -> None:
 def test_a_topic_made_anew_is_losing_data() -> None:
     timeline = running()
     anew = lambda _, sample: dataclasses.replace(sample, end=10)  # noqa: E731 -- a topic made anew
-    timeline.go(1, changes=anew)
+    states = timeline.go(10, changes=anew)
+    assert first_of(LOSING, states) <= WITHIN
+    assert "the partition ends at 10: the topic was made anew" in timeline.last.says
     assert (timeline.last.state, timeline.last.cause) == (LOSING, Cause.BEYOND_THE_END)
+
+
+def test_who_reads_before_a_transaction_is_settled_is_no_alarm() -> None:
+    timeline = running()
+    ahead = lambda _, sample: dataclasses.replace(sample, end=sample.end - 5)  # noqa: E731 -- the last stable offset
+    for _ in range(20):
+        timeline.go(2, came="10", changes=ahead)
+        timeline.go(1, came="10")
+    assert runs(verdict.state for verdict in timeline.verdicts) == [OK]
 
 
 def test_what_is_about_to_be_deleted_is_told_before() -> None:
