@@ -109,31 +109,40 @@ def _told(sampler: Sampler) -> ConsumersView:
 
 def _shown(sampler: Sampler, group: str) -> Group:
     told = _told(sampler)
-    verdict = _verdict(told.verdict).append(f"  {plain(told.says)}")
     if not group:
-        return Group(verdict, _groups(told))
-    says = next(plain(one.says) for one in told.groups if one.group == group)
-    return Group(f"{group}: {says}", _partitions(views.partitions(sampler.view, group, _clock())))
+        return Group(_groups(told), *(_why(one.group, one.verdict, one.says) for one in told.groups))
+    (whole,) = (one for one in told.groups if one.group == group)
+    rows = views.partitions(sampler.view, group, _clock())
+    bad = [one for one in rows if not one.verdict.fine]
+    return Group(
+        _why(group, whole.verdict, whole.says),
+        _partitions(rows),
+        *(_why(f"{one.topic} {one.partition}", one.verdict, one.says) for one in bad),
+    )
+
+
+def _why(what: str, state: State, says: str) -> Text:
+    return Text(f"{what}: ").append_text(_verdict(state)).append(f": {plain(says)}")
 
 
 def _groups(told: ConsumersView) -> Table:
-    rows = _table("group", "verdict", "since", "lag", "oldest", "in/s", "out/s", "lost", "sure", "why")
+    rows = _table("group", "verdict", "since", "lag", "oldest", "in/s", "out/s", "lost", "sure")
     for one in told.groups:
         since = "" if one.since is None else f"{one.since.astimezone():%H:%M:%S}"
         rows.add_row(
             one.group, _verdict(one.verdict), since, f"{one.lag:,}", _s(one.lag_s), f"{one.rate_in:,.1f}",
-            f"{one.rate_out:,.1f}", f"{one.lost:,}", f"{one.confidence:.0%}", Text(plain(one.says)),
+            f"{one.rate_out:,.1f}", f"{one.lost:,}", f"{one.confidence:.0%}",
         )  # fmt: skip
     return rows
 
 
 def _partitions(told: list[PartitionView]) -> Table:
-    rows = _table("topic", "verdict", "since", "committed", "end", "lag", "oldest", "in/s", "out/s", "sure", "why")
+    rows = _table("topic", "verdict", "committed", "end", "lag", "oldest", "in/s", "out/s", "sure")
     for one in told:
         rows.add_row(
-            f"{one.topic} {one.partition}", _verdict(one.verdict), f"{one.since.astimezone():%H:%M:%S}",
+            f"{one.topic} {one.partition}", _verdict(one.verdict),
             "never" if one.committed is None else f"{one.committed:,}", f"{one.end:,}", f"{one.lag:,}", _s(one.lag_s),
-            f"{one.rate_in:,.1f}", f"{one.rate_out:,.1f}", f"{one.confidence:.0%}", Text(plain(one.says)),
+            f"{one.rate_in:,.1f}", f"{one.rate_out:,.1f}", f"{one.confidence:.0%}",
         )  # fmt: skip
     return rows
 
@@ -141,8 +150,8 @@ def _partitions(told: list[PartitionView]) -> Table:
 def _table(*names: str) -> Table:
     rows = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     for name in names:
-        number = name in ("committed", "end", "lag", "oldest", "in/s", "out/s", "lost", "sure")
-        rows.add_column(name, justify="right" if number else "left", no_wrap=name != "why")
+        words = name in ("group", "topic", "verdict", "since")
+        rows.add_column(name, justify="left" if words else "right", no_wrap=True)
     return rows
 
 
