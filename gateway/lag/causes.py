@@ -76,6 +76,11 @@ def poison(sample: Sample, handovers: int, stuck_s: float) -> str:
     )
 
 
+def works(worker: Worker) -> bool:
+    """It says so, and has finished a record lately: if not here, then elsewhere."""
+    return worker.silent_s <= _SILENT_S and worker.progress_s is not None and worker.progress_s <= _SILENT_S
+
+
 def restores(worker: Worker) -> bool:
     return worker.reason.startswith(_RESTORES)
 
@@ -100,7 +105,7 @@ def still(window: Window, stuck_s: float) -> tuple[Cause, str]:
         return Cause.STILL, f"its member {sample.owner} is in the group, but it has stood at {stands}{deaf}"
     if restores(worker):
         return Cause.RESTORING, f"{restoring(worker, stuck_s)}{came}"
-    said = f": {worker.reason}" if worker.reason else ""
+    said = f": {worker.reason}" if worker.reason else ", and it finishes records of others" if works(worker) else ""
     alive = f"the heartbeat of its worker {worker.worker_id} is {_time(worker.silent_s)} old"
     return Cause.STILL, f"{alive}, but it has stood at {stands}{said}"
 

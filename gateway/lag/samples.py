@@ -32,6 +32,7 @@ class Worker:
     silent_s: float  # since then
     reason: str = ""  # why it is not ready
     held_by: str = ""  # the store that is away
+    progress_s: float | None = None  # since it finished a record last, of whatever partition; None: never
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -48,6 +48,7 @@ class Patience:
 
     still_s: float = 11.0  # unread records and no commit; longer where the group commits more seldom
     still_max_s: float = 60.0
+    busy_s: float = 30.0  # the same, while its worker finishes records: on a busy machine a commit takes its time
     leave_s: float = 11.0  # nobody has it
     held_s: float = 5.0  # its worker waits for a store
     restore_s: float = 60.0  # its worker restores its tables
@@ -206,6 +207,8 @@ def _standing(window: Window, now_s: float, patience: Patience) -> Finding | Non
     # Whoever has just got it is given his time, but not all of them one after the other.
     own_s = now_s - max(now_s - stuck_s, window.owner_since_s)
     if own_s < still_s and stuck_s < 3 * still_s:
+        return None
+    if worker is not None and causes.works(worker) and stuck_s < patience.busy_s:
         return None
     if worker is not None and causes.restores(worker) and stuck_s < patience.restore_s:
         return Finding(state=State.CATCHING_UP, cause=Cause.RESTORING, says=causes.restoring(worker, stuck_s))

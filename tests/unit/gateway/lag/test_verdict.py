@@ -127,6 +127,14 @@ def test_stalled_with_what_the_worker_says_of_it() -> None:
     assert timeline.last.says.endswith("records arrived: a batch has been under way for 41 s")
 
 
+def test_a_worker_that_works_is_given_time_for_its_commit() -> None:
+    works = dataclasses.replace(ALIVE, progress_s=0.5)
+    timeline = running()
+    assert STALLED not in timeline.go(14, came="100", read="0", worker=works)
+    assert STALLED in timeline.go(3, came="100", read="0", worker=works)
+    assert timeline.last.says.endswith("records arrived, and it finishes records of others")
+
+
 def test_stalled_by_a_store_that_is_away_is_told_sooner() -> None:
     held = dataclasses.replace(ALIVE, held_by="influxdb: cannot connect")
     timeline = running()
