@@ -21,7 +21,7 @@ from gateway import workers
 from gateway.lag import views
 from gateway.lag.board import View
 from gateway.lag.sampler import Sampler, our_groups
-from gateway.lag.verdict import PATIENCE, State
+from gateway.lag.states import PATIENCE, State
 from gateway.lag.views import Clock, ConsumersView, PartitionView
 
 EXIT_BAD = 1

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.lag.samples import Phase, Sample, Window, Worker
-from gateway.lag.verdict import PATIENCE, Patience, State, Verdict, step
+from gateway.lag.states import PATIENCE, Patience, State
+from gateway.lag.verdict import Verdict, step
 
 STEP_S = 2.0
 

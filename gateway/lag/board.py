@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.lag.samples import Sample, Window, shares
+from gateway.lag.states import PATIENCE, Patience
 from gateway.lag.summary import GroupVerdict, Judged, Place, SystemVerdict, of_group, of_system
-from gateway.lag.verdict import PATIENCE, Patience, Verdict, step
+from gateway.lag.verdict import Verdict, step
 
 
 @dataclass(frozen=True)

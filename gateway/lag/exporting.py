@@ -4,8 +4,8 @@ import math
 
 from gateway import telemetry
 from gateway.lag.board import View
+from gateway.lag.states import State
 from gateway.lag.summary import Judged
-from gateway.lag.verdict import State
 
 
 def tell(view: View, seen_at_s: float | None) -> None:

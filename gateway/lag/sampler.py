@@ -19,7 +19,7 @@ from gateway.admin.reading import told
 from gateway.lag.board import Board, View
 from gateway.lag.broker import AnswerError, Broker
 from gateway.lag.rounds import Beats, Extent, Rounds
-from gateway.lag.verdict import PATIENCE, Patience, State
+from gateway.lag.states import PATIENCE, Patience, State
 from gateway.workers import PIPELINES
 from wire import topics
 

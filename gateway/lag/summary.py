@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.lag.samples import Sample
-from gateway.lag.verdict import State, Verdict
+from gateway.lag.states import State
+from gateway.lag.verdict import Verdict
 
 
 class Place(NamedTuple):

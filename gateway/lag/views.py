@@ -11,8 +11,8 @@ from gateway.lag.causes import Cause
 from gateway.lag.rounds import Extent
 from gateway.lag.sampler import Change
 from gateway.lag.samples import Phase
+from gateway.lag.states import State
 from gateway.lag.summary import GroupVerdict, Judged
-from gateway.lag.verdict import State
 from wire.topics import Topic
 
 RUNBOOK = "docs/runbook.md"

@@ -20,8 +20,8 @@ from running import eventually
 from gateway.lag.board import View
 from gateway.lag.causes import Cause
 from gateway.lag.sampler import Sampler
+from gateway.lag.states import Patience, State
 from gateway.lag.summary import GroupVerdict, Judged
-from gateway.lag.verdict import Patience, State
 from stack.kafka import Kafka
 from wire.workers import Heartbeat
 

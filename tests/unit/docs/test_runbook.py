@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from gateway.lag.causes import Cause
-from gateway.lag.verdict import State
+from gateway.lag.states import State
 
 DOCS = Path(__file__).parents[3] / "docs"
 

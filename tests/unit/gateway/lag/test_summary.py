@@ -3,8 +3,8 @@
 from gateway.lag.board import Board, View
 from gateway.lag.causes import Cause
 from gateway.lag.samples import Phase, Sample
+from gateway.lag.states import State
 from gateway.lag.summary import Place
-from gateway.lag.verdict import State
 
 GROUPS = {"aggregate": ("activity", "partials"), "live": ("metrics",)}
 

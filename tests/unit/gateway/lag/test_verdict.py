@@ -11,7 +11,8 @@ from timelines import STEP_S, Timeline, runs
 
 from gateway.lag.causes import Cause
 from gateway.lag.samples import Sample, Window, Worker
-from gateway.lag.verdict import State, step
+from gateway.lag.states import State
+from gateway.lag.verdict import step
 
 OK, IDLE, LATE, CATCHING_UP = State.OK, State.IDLE, State.FALLING_BEHIND, State.CATCHING_UP
 STALLED, STOPPED, REWOUND, LOSING = State.STALLED, State.STOPPED, State.REWOUND, State.LOSING_DATA
