@@ -14,6 +14,7 @@ COMMANDS = {
     "up": ("cli.up:up", "Start everything, with the demo classroom, and print the dashboard's address."),
     "down": ("cli.up:down", "Stop what `up` started."),
     "status": ("cli.status:status", "What runs, where, and how it is."),
+    "lag": ("cli.lag:lag", "How the consumer groups do, with a verdict and its reason."),
     "logs": ("cli.status:logs", "The last lines of a process's log, or of all."),
     "doctor": ("cli.doctor:doctor", "Look at this machine and say what to mend."),
     "topics": ("cli.topics:app", "How the broker's topics differ from topics.yaml, and mend it."),
@@ -31,6 +32,7 @@ COMMANDS = {
 }
 # What these are to work on is, where nobody says, the local stack that runs here.
 ON_THE_STACK = {
+    "lag",
     "topics",
     "db",
     "keys",

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from gateway import dashboard, health, page, probes, problems, telemetry
+from gateway import dashboard, health, page, probes, problems, telemetry, workers
 from gateway.accounts import endpoint as accounts
 from gateway.accounts.attempts import Attempts
 from gateway.admin import audit_endpoint as audit
@@ -30,6 +30,9 @@ from gateway.ingest.claims import Claims
 from gateway.ingest.publisher import Publisher
 from gateway.ingest.spool import Spool
 from gateway.ingest.xapi import endpoint as xapi
+from gateway.lag import endpoint as lag
+from gateway.lag import exporting
+from gateway.lag.sampler import Sampler, our_groups
 from gateway.live import stream
 from gateway.live.doors import Bound, Doors
 from gateway.live.endpoint import LiveSocket
@@ -50,6 +53,7 @@ from gateway.security.tokens import AccessTokens
 from gateway.settings import GatewaySettings, listed
 from gateway.statements import endpoint as statements
 from gateway.statements.store import Statements
+from wire import topics
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +91,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         Probe("redis", probes.pong(client)),
         Probe("history", reader.check),
     )
+    groups, there = our_groups(), topics.load()
+    sampler = Sampler(
+        listed(settings.kafka), lambda: workers.heartbeats(client), exporting.tell, groups, surveyed=tuple(there)
+    )
     feed = Feed(settings.redis_url)
     canary = Canary(publisher, feed, settings.probe_every_s)
     recorder = Recorder(database)
@@ -113,6 +121,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
                 feed,
                 canary,
                 Watch([*asked, heartbeats]),
+                sampler,
             ):
                 await part.start()
                 stack.push_async_callback(part.stop)
@@ -148,6 +157,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(admin.router(settings.kafka, gate, recorder, limits, settings.clock_skew_s))
     app.include_router(audit.router(settings.kafka, gate, limits))
     app.include_router(trace.router(settings.kafka, gate, limits))
+    app.include_router(lag.router(sampler, groups, there, gate, limits))
     page.serve(app)
     return app
 

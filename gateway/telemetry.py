@@ -31,6 +31,45 @@ PROBE_AGE = Gauge(
     multiprocess_mode="max",
 )
 
+# What each process that watches the consumer groups thinks of them is about the same thing: the newest is told.
+_PLACE = ["group", "topic", "partition"]
+
+GROUP_LAG = Gauge(
+    "kafka_consumergroup_group_lag",
+    "Records that the group has not read and committed.",
+    _PLACE,
+    multiprocess_mode="mostrecent",
+)
+GROUP_LAG_SECONDS = Gauge(
+    "kafka_consumergroup_group_lag_seconds",
+    "Age of the first record that it has not; 0 where there is none, NaN where it is not known.",
+    _PLACE,
+    multiprocess_mode="mostrecent",
+)
+GROUP_MARGIN = Gauge(
+    "classpulse_consumergroup_retention_margin_seconds",
+    "Time until that record may be deleted; +Inf where there is none, or it is kept for good.",
+    _PLACE,
+    multiprocess_mode="mostrecent",
+)
+GROUP_LOST = Gauge(
+    "classpulse_consumergroup_records_lost",
+    "Records deleted before the group had read them, since the gateway began to watch.",
+    _PLACE,
+    multiprocess_mode="mostrecent",
+)
+GROUP_VERDICT = Gauge(
+    "classpulse_consumergroup_verdict",
+    "1 for what is thought of the group, 0 for everything else.",
+    ["group", "verdict"],
+    multiprocess_mode="mostrecent",
+)
+GROUPS_SEEN = Gauge(
+    "classpulse_consumergroups_seen_timestamp_seconds",
+    "When the consumer groups could last be looked at.",
+    multiprocess_mode="mostrecent",
+)
+
 
 def observe(at: str, delays_ms: list[int]) -> None:
     """`at`: `gateway`, `frame` or `paint`."""

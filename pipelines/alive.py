@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -85,6 +85,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
         self._redis_said = True
         self.was_ready = False  # ever
         self._stopping_since: float | None = None  # monotonic
+        self.held_by: Callable[[], str] = lambda: ""  # the store that is away
 
     def begins(self, started: float) -> None:
         self._under_way.append(started)
@@ -166,6 +167,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
             reason=reason,
             loop_lag_worst_ms=round(self._watchdog.lags.worst_s(now) * 1000, 1),
             batch_for_ms=int((now - min(self._under_way)) * 1000) if self._under_way else None,
+            held_by=self.held_by(),
         )
 
     def not_ready(self) -> str:

@@ -32,6 +32,7 @@ WANTED_S = 0.2  # how often a pause looks whether it is still wanted
 # that a store which refuses everything slows its topic down and does not hold it.
 RETRY_PAUSES_S = (1.0, 4.0)
 DETAIL_MAX = 1_000  # characters of what a store says
+AWAY_MAX = 200  # of them in a heartbeat
 # Longer than a store's own timeouts: what is being written when a partition is given away is still waited for. Shorter
 # than the 60 s after which the group goes on without who has not answered.
 FLUSH_TIMEOUT_S = 40.0
@@ -67,6 +68,7 @@ class Store:
         self.name = name
         self.close = close
         self.refuses = refuses
+        self.away = ""  # its name and what it says, while it cannot be reached
         self._write = write
         self._unavailable = unavailable
         self._retry_pauses_s = retry_pauses_s
@@ -119,6 +121,7 @@ class Store:
                     raise
                 telemetry.SINK_RETRIES.labels(self.name).inc()
                 telemetry.SINK_WAITING.labels(self.name).set(1)
+                self.away = f"{self.name}: {str(error) or type(error).__name__}"[:AWAY_MAX]
                 if pause_s == FIRST_PAUSE_S:  # once an outage
                     log.warning("store away; its topic is held", store=self.name, error=str(error))
                 await _sleep(random.uniform(0, pause_s), wanted)  # noqa: S311 -- jitter, not a secret
@@ -131,6 +134,7 @@ class Store:
     def _answers(self, pause_s: float) -> None:
         if pause_s != FIRST_PAUSE_S:
             log.info("store is back", store=self.name)
+        self.away = ""
         telemetry.SINK_WAITING.labels(self.name).set(0)
 
 
@@ -220,6 +224,7 @@ def create(name: str, settings: WorkerSettings, store: Store) -> Worker[App]:
     """The worker of a store."""
     app = create_app(name, settings, flush_timeout_s=FLUSH_TIMEOUT_S)
     worker = Worker(app, settings)
+    worker.pulse.held_by = lambda: store.away
     outlet = Outlet(producer_maker(app), (topics.DEAD_LETTERS, topics.PARKED))
     app.agent(app.batch_topic(topics.METRICS), name=name)(Sink(worker, store, outlet).run)
     worker.closes(store.close)

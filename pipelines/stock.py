@@ -360,6 +360,7 @@ def sink(name: str, settings: WorkerSettings, store: Store) -> Worker[App]:
                     await delivered([bury(parking, parked(store, *held[refused.number], refused), name)])
 
     app.agent(app.bytes_topic(topics.METRICS), name=name)(run)
+    worker.pulse.held_by = lambda: store.away
     worker.closes(store.close)
     return worker
 

@@ -20,6 +20,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     reason: str  # why it is not ready; "" when it is
     loop_lag_worst_ms: float = 0.0  # of the last minute
     batch_for_ms: int | None = None  # how long its oldest batch has been under way; None: none is
+    held_by: str = ""  # the store that is away, and what it says; its topic is held until it is back
 
 
 # What a worker ends with, beside 0. Whoever started it starts it again, and may say why it was.

@@ -174,6 +174,7 @@ async def waits(sink: WorkerProcess, label: str) -> None:
         return "batch has been under way" in await sink.reason()
 
     await eventually(not_ready, 30, "it says that it does not get on")
+    assert json.loads((await sink.get("/readyz"))[1])["held_by"].startswith(f"{label}: ")
 
 
 async def test_a_store_away_at_start_and_again_in_the_middle_costs_nothing_but_time(

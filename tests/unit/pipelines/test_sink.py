@@ -96,8 +96,16 @@ async def test_an_older_value_that_was_refused_is_not_written_over_a_newer_one()
 
 async def test_a_store_that_is_away_is_waited_for_and_that_is_no_try() -> None:
     kept = Kept(away=4)
-    assert await kept.store.settle([update(1)]) == []
+    said = []
+
+    def wanted() -> bool:
+        said.append(kept.store.away)
+        return True
+
+    assert await kept.store.settle([update(1)], wanted) == []
     assert len(kept.held) == 1
+    assert set(said) == {"", "kept: AwayError"}
+    assert not kept.store.away
 
 
 async def test_what_our_own_code_cannot_write_is_parked_as_well() -> None:
