@@ -4,7 +4,6 @@ Kafka away costs nothing but the looking: after a while every verdict is `unknow
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
@@ -28,6 +27,7 @@ log = logging.getLogger(__name__)  # the standard library's: on the command line
 EVERY_S = 2.0
 ROUND_S = 5.0  # for all that is asked in a round
 LONGEST_PAUSE_S = 10.0  # between two attempts while Kafka is away
+CANCEL_S = 0.2
 CHANGES_KEPT = 200
 
 
@@ -92,10 +92,9 @@ class Sampler:
         self._task = asyncio.create_task(self._run(), name="lag")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        while self._task is not None and not self._task.done():
+            self._task.cancel()  # aiokafka may lose one while a connection is refused
+            await asyncio.wait([self._task], timeout=CANCEL_S)
         await self._drop()
 
     async def _run(self) -> NoReturn:

@@ -15,13 +15,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.structs import OffsetAndMetadata
 from redis.exceptions import ConnectionError as RedisConnectionError
-from running import eventually
+from running import PATIENCE, eventually
 
 from gateway.lag.board import View
 from gateway.lag.causes import Cause
 from gateway.lag.sampler import Sampler
 from gateway.lag.states import Patience, State
 from gateway.lag.summary import GroupVerdict, Judged
+from stack import ports
 from stack.kafka import Kafka
 from wire.workers import Heartbeat
 
@@ -303,6 +304,16 @@ async def test_a_topic_that_is_not_there_is_said(module_kafka: Kafka) -> None:
         try:
             await eventually(said, WITHIN_S, "it is said")
         finally:
+            await sampler.stop()
+
+
+async def test_it_can_be_stopped_at_any_moment() -> None:
+    """aiokafka loses a cancellation that comes while a connection is refused."""
+    for step in range(30):
+        sampler = Sampler([f"127.0.0.1:{ports.free()}"], _nobody, _untold, {"readers": ("nowhere",)}, every_s=EVERY_S)
+        await sampler.start()
+        await asyncio.sleep(step / 10_000)
+        async with asyncio.timeout(10 * PATIENCE):
             await sampler.stop()
 
 
