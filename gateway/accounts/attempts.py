@@ -26,6 +26,11 @@ class Attempts:
         self._counts.hit(OF_ACCOUNT, username)
         return None
 
+    def begin_at(self, address: str) -> int | None:
+        """As `begin`, where the account is not known yet."""
+        whose = _network(address)
+        return None if self._counts.test(OF_ADDRESS, whose) else self._reset_ms(OF_ADDRESS, whose)
+
     def failed(self, address: str) -> None:
         self._counts.hit(OF_ADDRESS, _network(address))
 
