@@ -249,7 +249,7 @@ def test_the_command_makes_and_changes_accounts(run: Callable[..., Result]) -> N
         (("create", "aoi", "--role", "viewer", "--course", "a/\x07", "--stdin"), 2, "COURSE/TEAM"),
         (("grant", "aoi"), 2, "say which --course"),
         (("link", "aoi", "--as", "aoi"), 2, "say which --issuer"),
-        (("link", "aoi", "--as", "aoi", "--issuer", "https://id.example", "--claim", "name"), 2, "is no such claim"),
+        (("link", "aoi", "--as", "aoi", "--issuer", "https://id.example", "--claim", "name"), 2, "preferred_username"),
         (("link", "aoi", "--as", "", "--issuer", "https://id.example"), 1, "printable characters"),
         (("rotate-keys", "--secret", "short"), 2, "32 characters"),
     ],
