@@ -45,6 +45,7 @@ class Grant:
 @dataclass
 class OidcProvider:
     port: int
+    host: str = "127.0.0.1"
     key: RSAKey | ECKey = field(default_factory=lambda: RSAKey.generate_key(2048))
     kid: str | None = KID
     # What the next answers are like; `behave` puts all of it back.
@@ -64,10 +65,10 @@ class OidcProvider:
 
     @property
     def issuer(self) -> str:
-        return f"http://127.0.0.1:{self.port}/realm"
+        return f"http://{self.host}:{self.port}/realm"
 
     def behave(self) -> None:
-        good = OidcProvider(self.port, self.key, self.kid)
+        good = OidcProvider(self.port, self.host, self.key, self.kid)
         for name in ("who", "claims", "metadata", "forge", "refuses", "token_status", "says_iss", "slow", "hidden"):
             setattr(self, name, getattr(good, name))
 
@@ -161,8 +162,9 @@ class OidcProvider:
 
 
 @contextmanager
-def provider() -> Iterator[OidcProvider]:
-    found = OidcProvider(ports.free())
+def provider(host: str = "127.0.0.1") -> Iterator[OidcProvider]:
+    """`host`: what it calls itself; it listens on 127.0.0.1."""
+    found = OidcProvider(ports.free(), host)
     server = uvicorn.Server(
         uvicorn.Config(found.app, host="127.0.0.1", port=found.port, log_level="warning", lifespan="off")
     )
