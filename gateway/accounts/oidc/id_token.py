@@ -54,11 +54,11 @@ class _Claims(msgspec.Struct, frozen=True):
 def public_keys(found: Sequence[object]) -> dict[str | None, Key]:
     """Of a JWKS, by `kid`; what is no key for signatures, or a weak one, is left out."""
     keys: dict[str | None, Key] = {}
+    kinds: dict[str, type[Key]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
     for each in found[:KEYS_MAX]:
-        kinds: dict[object, type[Key]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
         if not isinstance(each, dict) or each.get("use", "sig") != "sig":
             continue
-        if (kind := kinds.get(each.get("kty"))) is None or (kind is RSAKey and _bits(each) < RSA_BITS_MIN):
+        if (kind := kinds.get(str(each.get("kty")))) is None or (kind is RSAKey and _bits(each) < RSA_BITS_MIN):
             continue
         try:
             key = kind.import_key(_public(each))

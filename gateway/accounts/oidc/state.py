@@ -41,17 +41,22 @@ def fresh(redirect_uri: str, now_s: float) -> LogInState:
 class Seal:
     def __init__(self, secret: str) -> None:
         self._key = OctKey.import_key(hmac.digest(secret.encode(), b"classpulse oidc state", "sha256"))
+        # Kept from the browser, and put back: nobody else says how it is sealed.
+        self._header = self._sealed(b"{}").partition(".")[0]
 
     def close(self, state: LogInState) -> str:
-        return jwe.encrypt_compact(dict(_HEADER), msgspec.json.encode(state), self._key, list(_HEADER.values()))
+        return self._sealed(msgspec.json.encode(state)).partition(".")[2]
 
     def open(self, sealed: str, now_s: float) -> LogInState | None:
         """None: it is not by us, or over."""
         if len(sealed) > SEALED_MAX:
             return None
         try:
-            opened = jwe.decrypt_compact(sealed, self._key, list(_HEADER.values())).plaintext
+            opened = jwe.decrypt_compact(f"{self._header}.{sealed}", self._key, list(_HEADER.values())).plaintext
             state = msgspec.json.decode(opened or b"", type=LogInState)
         except (JoseError, ValueError):
             return None
         return state if state.expires_s > now_s else None
+
+    def _sealed(self, content: bytes) -> str:
+        return jwe.encrypt_compact(dict(_HEADER), content, self._key, list(_HEADER.values()))
