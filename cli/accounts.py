@@ -1,8 +1,8 @@
-"""`classpulse accounts create|list|grant|revoke|password|rotate-keys`: people who log in."""
+"""`classpulse accounts create|list|grant|revoke|password|link|unlink|rotate-keys`: people who log in."""
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from msgspec import ValidationError, convert
@@ -12,7 +12,8 @@ from rich.table import Table
 from cli.db import EXIT_FAILED, POSTGRES, Postgres, RefusedError, Wait, complain, run, tell
 from cli.letters import stamp
 from cli.questions import author
-from gateway.accounts import people
+from gateway.accounts import identities, people
+from gateway.accounts.identities import CLAIMS, Claim
 from gateway.accounts.passwords import LENGTH_MAX, PasswordError
 from gateway.accounts.people import AccountError, Grant
 from gateway.database import Database
@@ -56,6 +57,12 @@ def _grants(courses: list[str] | None) -> list[Grant]:
 def _role(text: str) -> str:
     if text not in ROLES:
         raise typer.BadParameter(f"{text!r} is no role: expected {', '.join(ROLES)}")
+    return text
+
+
+def _claim(text: str) -> str:
+    if text not in CLAIMS:
+        raise typer.BadParameter(f"{text!r} is no such claim: expected {', '.join(CLAIMS)}")
     return text
 
 
@@ -142,6 +149,40 @@ def password(username: Username, stdin: FromStdin = False, postgres: Postgres = 
         tell(f"account {username} has another password")
 
     _run(change, postgres, wait)
+
+
+@app.command()
+def link(
+    username: Username,
+    known_as: Annotated[str, typer.Option("--as", help="What the provider's claim says of the account's owner.")],
+    issuer: Annotated[str, typer.Option(envvar="CLASSPULSE_OIDC_ISSUER", help="As the gateway has it.")] = "",
+    claim: Annotated[
+        str, typer.Option(envvar="CLASSPULSE_OIDC_CLAIM", callback=_claim, help="As the gateway has it.")
+    ] = "sub",
+    postgres: Postgres = POSTGRES,
+    wait: Wait = 30.0,
+) -> None:
+    """Let the account's owner log in by the OpenID provider. Whoever first comes as that is its owner from then on."""
+    if not issuer:
+        complain("say which --issuer, as CLASSPULSE_OIDC_ISSUER has it")
+        raise typer.Exit(EXIT_FAILED)
+
+    async def tie(database: Database) -> None:
+        await identities.link(database, username, issuer, cast(Claim, claim), known_as, by=author())
+        tell(f"account {username} is whoever {issuer} first calls {claim} {known_as}")
+
+    _run(tie, postgres, wait)
+
+
+@app.command()
+def unlink(username: Username, postgres: Postgres = POSTGRES, wait: Wait = 30.0) -> None:
+    """Let nobody log in to the account by an OpenID provider any more, and end its sessions."""
+
+    async def untie(database: Database) -> None:
+        await identities.unlink(database, username, by=author())
+        tell(f"account {username} is linked to nobody")
+
+    _run(untie, postgres, wait)
 
 
 @app.command("rotate-keys")

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import redis.asyncio as redis
 import structlog
@@ -14,6 +15,9 @@ from redis.backoff import NoBackoff
 from gateway import dashboard, health, page, probes, problems, telemetry, workers
 from gateway.accounts import endpoint as accounts
 from gateway.accounts.attempts import Attempts
+from gateway.accounts.oidc import endpoint as oidc
+from gateway.accounts.oidc.provider import Client, Provider
+from gateway.accounts.oidc.state import Seal
 from gateway.admin import audit_endpoint as audit
 from gateway.admin import endpoint as admin
 from gateway.admin import trace_endpoint as trace
@@ -101,6 +105,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     tokens = None
     if settings.dashboard_access == "accounts":
         tokens = AccessTokens(SigningKeys(database, settings.secret_key.get_secret_value()))
+    by_provider = _oidc(settings)
     access = DashboardAccess(settings.dashboard_access, listed(settings.dashboard_hosts))
     gate = Gate(access, KeyAccess(keys, limits, Role.ADMIN), tokens, roster, recorder)
 
@@ -125,6 +130,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             ):
                 await part.start()
                 stack.push_async_callback(part.stop)
+            if by_provider:
+                await by_provider.provider.start()
+                stack.push_async_callback(by_provider.provider.stop)
             log.info("the gateway serves", host=settings.gateway_host, port=settings.gateway_port)
             yield
 
@@ -153,7 +161,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.add_middleware(RateHeaders)
     app.include_router(health_routes)
     app.include_router(telemetry.router(gate, limits))
-    app.include_router(accounts.router(database, tokens, gate, recorder, limits, Attempts(windows)))
+    attempts = Attempts(windows)
+    app.include_router(accounts.router(database, tokens, gate, recorder, limits, attempts))
+    app.include_router(oidc.router(database, tokens, by_provider, gate, recorder, limits, attempts))
     app.include_router(admin.router(settings.kafka, gate, recorder, limits, settings.clock_skew_s))
     app.include_router(audit.router(settings.kafka, gate, limits))
     app.include_router(trace.router(settings.kafka, gate, limits))
@@ -170,6 +180,15 @@ def _rates(settings: GatewaySettings) -> Rates:
         reads_per_user=settings.rate_limit_reads_per_user,
         handshakes=settings.rate_limit_handshakes,
     )
+
+
+def _oidc(settings: GatewaySettings) -> oidc.Oidc | None:
+    if not settings.oidc_issuer:
+        return None
+    secret = settings.oidc_client_secret.get_secret_value()
+    provider = Provider(Client(settings.oidc_issuer, settings.oidc_client_id, secret, settings.oidc_scopes))
+    name = settings.oidc_name or urlsplit(settings.oidc_issuer).hostname or ""
+    return oidc.Oidc(provider, Seal(settings.secret_key.get_secret_value()), settings.oidc_claim, name)
 
 
 def _history_reader(settings: GatewaySettings, database: Database) -> HistoryReader:

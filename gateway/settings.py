@@ -3,6 +3,7 @@
 import re
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from limits import parse_many
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -36,6 +37,36 @@ def _hosts(text: str) -> str:
     for name in listed(text):
         if name != "*" and not _NAME.fullmatch(name):
             ip_address(name)  # raises ValueError: with a scheme, a port or brackets it would never match
+    return text
+
+
+def is_loopback(url: str) -> bool:
+    """Whether it leads to this machine. A name might lead elsewhere tomorrow, but `localhost` (RFC 6761)."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_safe(url: str) -> bool:
+    """Whether secrets may go there."""
+    try:
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
+    except ValueError:
+        return False
+    return bool(host) and (scheme == "https" or (scheme == "http" and is_loopback(url)))
+
+
+def _issuer(url: str) -> str:
+    if url and (not is_safe(url) or any(mark in url for mark in "?#@ ")):
+        raise ValueError("expected https://HOST/PATH, or http:// on this machine; without a user, query or fragment")
+    return url
+
+
+def _scopes(text: str) -> str:
+    if "openid" not in text.split():
+        raise ValueError("expected scopes separated by spaces, and `openid` among them")
     return text
 
 
@@ -76,6 +107,20 @@ class GatewaySettings(BaseSettings):
     secret_key: SecretStr = Field(
         SecretStr(""), description="secret from which the keys that sign access tokens are derived"
     )
+    oidc_issuer: Annotated[str, AfterValidator(_issuer)] = Field(
+        "", description="OpenID provider by which one may log in too, as it calls itself; empty: by passwords only"
+    )
+    oidc_client_id: str = Field("", description="what the provider knows the gateway as")
+    oidc_client_secret: SecretStr = Field(
+        SecretStr(""), description="secret the provider gave for it; empty: it gave none"
+    )
+    oidc_scopes: Annotated[str, AfterValidator(_scopes)] = Field(
+        "openid", description="scopes asked for, separated by spaces"
+    )
+    oidc_claim: Literal["sub", "email", "preferred_username"] = Field(
+        "sub", description="claim by which an account that was linked is found for the first time"
+    )
+    oidc_name: str = Field("", max_length=60, description="what the page calls the provider; empty: by its host's name")
     dashboard_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
         "localhost,127.0.0.1,::1", description="names by which browsers may call the dashboard; `*`: any"
     )
@@ -134,4 +179,12 @@ class GatewaySettings(BaseSettings):
             raise ValueError(
                 f"CLASSPULSE_DASHBOARD_ACCESS=accounts needs a CLASSPULSE_SECRET_KEY of {SECRET_MIN} characters or more"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _known_to_the_provider(self) -> Self:
+        if self.oidc_issuer and self.dashboard_access != "accounts":
+            raise ValueError("CLASSPULSE_OIDC_ISSUER is for CLASSPULSE_DASHBOARD_ACCESS=accounts")
+        if self.oidc_issuer and not self.oidc_client_id:
+            raise ValueError("CLASSPULSE_OIDC_ISSUER needs a CLASSPULSE_OIDC_CLIENT_ID")
         return self

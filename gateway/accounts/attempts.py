@@ -21,13 +21,17 @@ class Attempts:
     async def begin(self, username: str, address: str) -> int | None:
         """None: go on. Else in how many milliseconds there may be room again. It counts before the password is looked
         at, so that many at once are not looked at together."""
-        of_address = _of_address(address)
-        _, (failures,) = await self._shared.take([of_address], 0)
-        if not failures.room(of_address):
-            return failures.wait_ms(of_address, 1)
+        if (wait_ms := await self.begin_at(address)) is not None:
+            return wait_ms
         of_account = _of_account(username)
         fits, (attempts,) = await self._shared.take([of_account], 1)
         return None if fits else attempts.wait_ms(of_account, 1)
+
+    async def begin_at(self, address: str) -> int | None:
+        """As `begin`, where the account is not known yet."""
+        of_address = _of_address(address)
+        _, (failures,) = await self._shared.take([of_address], 0)
+        return None if failures.room(of_address) else failures.wait_ms(of_address, 1)
 
     async def failed(self, address: str) -> None:
         await self._shared.take([_of_address(address)], 1)

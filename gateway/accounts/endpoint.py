@@ -8,23 +8,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import problems
-from gateway.accounts import people, sessions
+from gateway.accounts import cookies, people, sessions
 from gateway.accounts.attempts import OF_ACCOUNT, Attempts
+from gateway.accounts.cookies import REFRESH_COOKIE
 from gateway.accounts.passwords import LENGTH_MAX, CrowdError, Passwords
 from gateway.accounts.people import Account
-from gateway.accounts.sessions import SESSION_S, End
+from gateway.accounts.sessions import End
 from gateway.bodies import check_json, read_body
 from gateway.database import Database
 from gateway.problems import ProblemError
 from gateway.security.audit_log import Entry
-from gateway.security.gate import ACCESS_COOKIE, Gate
+from gateway.security.gate import Gate
 from gateway.security.limits import Limits, address
 from gateway.security.principal import Principal, Role
 from gateway.security.recorder import Recorder
 from gateway.security.tokens import ACCESS_S, AccessTokens
-
-REFRESH_COOKIE = "classpulse_refresh"
-_FOLDER = "/api/v1/auth"  # nowhere else is the refresh token sent
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -89,8 +87,7 @@ def router(
             said.model_dump_json(), media_type="application/json", headers={"Cache-Control": "no-store"}
         )
         if cookie:
-            _set(response, request, ACCESS_COOKIE, issued.token, "/", ACCESS_S)
-            _set(response, request, REFRESH_COOKIE, refresh_token, _FOLDER, int(SESSION_S))
+            cookies.set_session(response, request, issued.token, refresh_token)
         return response
 
     @routes.post(
@@ -158,8 +155,7 @@ def router(
         if shown:
             await sessions.end(database, shown, address(request))
         response = Response(status_code=204)
-        for name, folder in ((ACCESS_COOKIE, "/"), (REFRESH_COOKIE, _FOLDER)):
-            response.delete_cookie(name, folder, httponly=True, samesite="strict")
+        cookies.end_session(response)
         return response
 
     @routes.get("/api/v1/auth/me", responses=problems.documented(401, 403, 429, 503))
@@ -184,11 +180,6 @@ def router(
         return {"keys": await on().keys.public()}
 
     return routes
-
-
-def _set(response: Response, request: Request, name: str, value: str, path: str, max_age_s: int) -> None:
-    secure = request.url.scheme == "https"
-    response.set_cookie(name, value, max_age_s, path=path, secure=secure, httponly=True, samesite="strict")
 
 
 async def _json(request: Request) -> bytes:

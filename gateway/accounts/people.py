@@ -74,7 +74,7 @@ async def create(
         async with database.transaction() as connection:
             row = await connection.fetchrow(_CREATE, username, display_name, hashed, role.value, student_id)
             await _grant(connection, row["id"], role, grants)
-            await _audited(connection, by, "account.create", username, f"{role} {told(grants)}")
+            await audited(connection, by, "account.create", username, f"{role} {told(grants)}")
     except asyncpg.UniqueViolationError:
         raise AccountError(f"there is an account {username!r} already") from None
 
@@ -82,32 +82,32 @@ async def create(
 async def grant(database: Database, username: str, grants: Sequence[Grant], *, by: str) -> None:
     """In tokens from the next refresh on. Raises AccountError, DatabaseAwayError."""
     async with database.transaction() as connection:
-        row = await _locked(connection, username)
+        row = await locked(connection, username)
         await _grant(connection, row["id"], Role(row["role"]), grants)
-        await _audited(connection, by, "account.grant", username, told(grants))
+        await audited(connection, by, "account.grant", username, told(grants))
 
 
 async def revoke(database: Database, username: str, grants: Sequence[Grant], *, by: str) -> None:
     """These grants; none: the account, and its sessions with it. Raises AccountError, DatabaseAwayError."""
     async with database.transaction() as connection:
-        row = await _locked(connection, username)
+        row = await locked(connection, username)
         if grants:
             await connection.executemany(_UNGRANT, [(row["id"], *each) for each in grants])
-            await _audited(connection, by, "account.ungrant", username, told(grants))
+            await audited(connection, by, "account.ungrant", username, told(grants))
         else:
             await connection.execute("UPDATE accounts SET revoked_at = now() WHERE id = $1", row["id"])
-            await connection.execute(_END_SESSIONS, row["id"])
-            await _audited(connection, by, "account.revoke", username, "")
+            await connection.execute(END_SESSIONS, row["id"])
+            await audited(connection, by, "account.revoke", username, "")
 
 
 async def set_password(database: Database, username: str, password: str, *, by: str) -> None:
     """Ends his sessions. Raises AccountError, DatabaseAwayError."""
     hashed = await passwords.hashed(password)
     async with database.transaction() as connection:
-        row = await _locked(connection, username)
+        row = await locked(connection, username)
         await connection.execute("UPDATE accounts SET password = $2 WHERE id = $1", row["id"], hashed)
-        await connection.execute(_END_SESSIONS, row["id"])
-        await _audited(connection, by, "account.password", username, "")
+        await connection.execute(END_SESSIONS, row["id"])
+        await audited(connection, by, "account.password", username, "")
 
 
 async def find(database: Database, username: str) -> Account | None:
@@ -138,6 +138,7 @@ async def forget(connection: Connection, student_id: str) -> None:
     his = "SELECT id FROM accounts WHERE student_id = $1"
     await connection.execute(f"DELETE FROM sessions WHERE account_id IN ({his})", student_id)  # noqa: S608 -- constants
     await connection.execute(f"DELETE FROM grants WHERE account_id IN ({his})", student_id)  # noqa: S608
+    await connection.execute(f"DELETE FROM identities WHERE account_id IN ({his})", student_id)  # noqa: S608
     await connection.execute("DELETE FROM accounts WHERE student_id = $1", student_id)
 
 
@@ -168,7 +169,7 @@ async def _grant(connection: Connection, account_id: int, role: Role, grants: It
         raise AccountError(f"too many courses and teams: as text {size} bytes, {GRANTS_MAX_BYTES} at most")
 
 
-async def _locked(connection: Connection, username: str) -> Any:
+async def locked(connection: Connection, username: str) -> Any:
     row = await connection.fetchrow(
         "SELECT id, role FROM accounts WHERE username = $1 AND revoked_at IS NULL FOR UPDATE", username
     )
@@ -177,7 +178,7 @@ async def _locked(connection: Connection, username: str) -> Any:
     return row
 
 
-async def _audited(connection: Connection, by: str, what: str, whom: str, detail: str) -> None:
+async def audited(connection: Connection, by: str, what: str, whom: str, detail: str) -> None:
     await audit_log.append(connection, [Entry(by, what, whom, detail=detail.strip())])
 
 
@@ -190,11 +191,11 @@ INSERT INTO accounts (username, display_name, password, role, student_id) VALUES
 """
 _UNGRANT = "DELETE FROM grants WHERE account_id = $1 AND course_id = $2 AND team_id = $3"
 _HIS_ACCOUNTS = """
-SELECT id, username, display_name, role, student_id, created_at, revoked_at FROM accounts
-WHERE student_id = $1 ORDER BY id
+SELECT id, username, display_name, role, student_id, accounts.created_at, revoked_at, issuer, known_as
+FROM accounts LEFT JOIN identities ON account_id = id WHERE student_id = $1 ORDER BY id
 """
 _SESSIONS = "SELECT created_at, expires_at, revoked_at FROM sessions WHERE account_id = $1 ORDER BY created_at"
-_END_SESSIONS = "UPDATE sessions SET revoked_at = now() WHERE account_id = $1 AND revoked_at IS NULL"
+END_SESSIONS = "UPDATE sessions SET revoked_at = now() WHERE account_id = $1 AND revoked_at IS NULL"
 COLUMNS = """accounts.id, username, display_name, role, student_id, password, accounts.created_at, accounts.revoked_at,
     (SELECT coalesce(json_agg(json_build_array(course_id, team_id)), '[]')::text FROM grants
      WHERE account_id = accounts.id) AS grants"""

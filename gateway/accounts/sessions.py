@@ -28,8 +28,8 @@ class Renewed(NamedTuple):
     refresh_token: str
 
 
-async def begin(database: Database, of: Account, origin: str) -> str:
-    """The first refresh token. Raises DatabaseAwayError."""
+async def begin(database: Database, of: Account, origin: str, how: str = "") -> str:
+    """The first refresh token. `how`: for the audit log. Raises DatabaseAwayError."""
     session = uuid.uuid4()
     async with database.transaction() as connection:
         await connection.execute("DELETE FROM sessions WHERE expires_at < now() - make_interval(secs => $1)", KEPT_S)
@@ -40,7 +40,7 @@ async def begin(database: Database, of: Account, origin: str) -> str:
             SESSION_S,
         )
         token = await _token(connection, session)
-        await audit_log.append(connection, [Entry(of.username, "login", origin=origin)])
+        await audit_log.append(connection, [Entry(of.username, "login", origin=origin, detail=how)])
     return token
 
 

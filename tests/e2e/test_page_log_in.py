@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from gateway_process import serving
 from logging_in import PASSWORD, ROSTER, SECRET, create
+from oidc_provider import CLIENT, CLIENT_SECRET, provider
 from playwright.async_api import Browser, Page, expect
 from running import PROJECT
 from viewing import DESKTOP, ROSTER_MS, live
 
 from gateway import roster, schema
-from gateway.accounts import people
+from gateway.accounts import identities, people
 from gateway.database import Database, connected
 
 AXE = PROJECT / "web" / "node_modules" / "axe-core" / "axe.min.js"
@@ -116,3 +117,33 @@ async def test_one_team_and_no_names(browser: Browser, dashboard: str) -> None:
     await page.goto(f"{dashboard}#/student/s1")
     await expect(page.get_by_role("heading", level=1)).to_have_text("s1", timeout=ROSTER_MS)
     await expect(page.locator("body")).not_to_contain_text("Aoi")
+
+
+async def test_by_a_provider_one_is_logged_in_and_who_has_no_account_is_told(
+    browser: Browser, database: Database, postgres_url: str, redis_url: str
+) -> None:
+    """With cookies as a real browser sends them back from another site: `localhost` is another one than 127.0.0.1."""
+    with provider("localhost") as school:
+        given = {
+            "POSTGRES_URL": postgres_url,
+            "REDIS_URL": redis_url,
+            "SECRET_KEY": SECRET,
+            "OIDC_ISSUER": school.issuer,
+            "OIDC_CLIENT_ID": CLIENT,
+            "OIDC_CLIENT_SECRET": CLIENT_SECRET,
+            "OIDC_NAME": "Our school",
+            "DASHBOARD_ACCESS": "accounts",
+        }
+        async with serving(**{f"CLASSPULSE_{name}": value for name, value in given.items()}) as (port, _):
+            page = await asked(browser, f"http://127.0.0.1:{port}/")
+            link = page.get_by_role("link", name="Log in with Our school")
+            await link.click()
+            await expect(page.get_by_role("alert")).to_contain_text("no account for you", timeout=ROSTER_MS)
+            assert await violations(page) == []
+            await identities.link(database, "teacher", school.issuer, "sub", school.who["sub"], by="cli:x")
+            await link.click()
+            await expect(page.get_by_test_id("who")).to_have_text("Teacher", timeout=ROSTER_MS)
+            assert page.url.partition("#")[0] == f"http://127.0.0.1:{port}/"
+            assert await page.evaluate("document.cookie") == ""
+            await page.reload()
+            await expect(page.get_by_test_id("who")).to_have_text("Teacher", timeout=ROSTER_MS)

@@ -232,6 +232,9 @@ def test_the_command_makes_and_changes_accounts(run: Callable[..., Result]) -> N
     assert run("revoke", "aoi", "--course", "py101").exit_code == 0
     assert "py101" not in run("list").output
     assert run("password", "aoi", "--stdin", said="quite another one\n").exit_code == 0
+    linked = run("link", "aoi", "--as", "aoi@school.example", "--issuer", "https://id.example", "--claim", "email")
+    assert (linked.exit_code, "email aoi@school.example" in linked.output) == (0, True)
+    assert run("unlink", "aoi").exit_code == 0
     assert run("revoke", "aoi").exit_code == 0
     for again in (("revoke", "aoi"), ("grant", "aoi", "--course", "x")):
         refused = run(*again)
@@ -245,6 +248,9 @@ def test_the_command_makes_and_changes_accounts(run: Callable[..., Result]) -> N
         (("create", "aoi", "--role", "producer", "--stdin"), 2, "is no role"),
         (("create", "aoi", "--role", "viewer", "--course", "a/\x07", "--stdin"), 2, "COURSE/TEAM"),
         (("grant", "aoi"), 2, "say which --course"),
+        (("link", "aoi", "--as", "aoi"), 2, "say which --issuer"),
+        (("link", "aoi", "--as", "aoi", "--issuer", "https://id.example", "--claim", "name"), 2, "preferred_username"),
+        (("link", "aoi", "--as", "", "--issuer", "https://id.example"), 1, "printable characters"),
         (("rotate-keys", "--secret", "short"), 2, "32 characters"),
     ],
 )

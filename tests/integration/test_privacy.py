@@ -20,7 +20,7 @@ from conftest import Bucket
 from running import PATIENCE, PROJECT
 
 from gateway import roster, schema
-from gateway.accounts import people, sessions
+from gateway.accounts import identities, people, sessions
 from gateway.database import Database, connected
 from gateway.history.influx import InfluxReader
 from gateway.history.postgres import PostgresReader
@@ -105,6 +105,7 @@ async def _enrol(database: Database, who: str) -> None:
     await roster.store(database, [Row(who, f"Name of {who}", "c2", "Other", None, None)])
     name = f"user-{who}"
     await people.create(database, name, f"Name of {who}", Role.STUDENT, PASSWORD, student_id=who, by="cli:test")
+    await identities.link(database, name, "https://id.example.org", "sub", who, by="cli:test")
     account = await people.find(database, name)
     assert account is not None
     await sessions.begin(database, account, "10.0.0.1")
@@ -195,6 +196,7 @@ async def test_all_that_is_held_is_told_and_nothing_of_another(school: School) -
     assert "argon2" not in text
     assert {(row["who"], row["what"]) for row in exported[AUDIT_LOG]} == {
         ("cli:test", "account.create"),
+        ("cli:test", "account.link"),
         (f"user-{school.his}", "login"),
         ("cli:test", "privacy.export"),
     }

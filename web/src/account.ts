@@ -16,6 +16,26 @@ export async function logIn(username: string, password: string): Promise<LogIn> 
   return answer.status === 400 || answer.status === 401 ? "wrong" : "wait";
 }
 
+/** What the OpenID provider is called by which one may log in too; null: there is none. Throws SilenceError, ShapeError. */
+export async function provider(): Promise<string | null> {
+  const answer = await ask("ways");
+  return answer.ok ? providerOf(await answer.json()) : null;
+}
+
+/** Of what the gateway says of the ways to log in. Throws ShapeError. */
+export function providerOf(ways: unknown): string | null {
+  const { oidc } = object(ways, "ways");
+  return oidc === null ? null : text(oidc, "oidc");
+}
+
+const REFUSALS = { again: "logInAgain", refused: "logInRefused", stranger: "logInStranger", away: "logInAway" } as const;
+
+/** Which text tells why coming back from the provider logged nobody in, by the page's query; null: none has to. */
+export function refusalOf(query: string): (typeof REFUSALS)[keyof typeof REFUSALS] | null {
+  const kind = new URLSearchParams(query).get("log-in") ?? "";
+  return Object.hasOwn(REFUSALS, kind) ? REFUSALS[kind as keyof typeof REFUSALS] : null;
+}
+
 /** Throws SilenceError. */
 export async function logOut(): Promise<void> {
   await post("logout", {});

@@ -119,6 +119,11 @@ export const EN = {
   logInWrong: "The user name or the password is wrong.",
   logInWait: "Not now: too many tries, or the server is busy. Try again in a few minutes.",
   logInSilence: "The server does not answer. Try again.",
+  logInBy: "Log in with {name}",
+  logInAgain: "That log-in was begun elsewhere, or too long ago. Try again.",
+  logInRefused: "Nobody was logged in there. Try again.",
+  logInStranger: "You were logged in there, but there is no account for you here. Ask whoever looks after ClassPulse.",
+  logInAway: "Logging in there is not possible now. Try again later, or use a password.",
   truncated: "Only the first {n} students are shown.",
 };
 

@@ -121,6 +121,11 @@ export const JA: Readonly<Record<keyof typeof EN, string>> = {
   logInWrong: "ユーザー名またはパスワードが違います。",
   logInWait: "今はログインできません。試行回数が多すぎるか、サーバーが混み合っています。数分後にもう一度お試しください。",
   logInSilence: "サーバーが応答しません。もう一度お試しください。",
+  logInBy: "{name} でログイン",
+  logInAgain: "別の場所で始めたログインか、時間が経ちすぎています。もう一度お試しください。",
+  logInRefused: "外部のログインが完了しませんでした。もう一度お試しください。",
+  logInStranger: "外部のログインはできましたが、ここにはアカウントがありません。ClassPulse の管理者にお問い合わせください。",
+  logInAway: "外部のログインは今は利用できません。後でもう一度試すか、パスワードをお使いください。",
   truncated: "先頭の {n} 人だけを表示しています。",
 };
 

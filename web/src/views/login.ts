@@ -1,6 +1,6 @@
 /** Where one says who one is. */
 
-import { logIn } from "../account.ts";
+import { logIn, provider, refusalOf } from "../account.ts";
 import { element, setText } from "../dom.ts";
 import type { Main, Page } from "./page.ts";
 
@@ -43,6 +43,9 @@ export class LogInView implements Main {
     });
     const title = element("h1", { class: "view-title", tabindex: "-1" }, texts.logIn);
     this.root = element("div", { class: "view", "data-testid": "view:log-in" }, title, form);
+    const refusal = refusalOf(location.search);
+    if (refusal !== null) setText(this.wrong, texts[refusal]);
+    void this.offer(form);
   }
 
   title(): string {
@@ -58,13 +61,29 @@ export class LogInView implements Main {
     // Nothing is held.
   }
 
+  /** A link to the provider, where there is one. */
+  private async offer(form: HTMLFormElement): Promise<void> {
+    try {
+      const name = await provider();
+      if (name === null) return;
+      const address = new URL("api/v1/auth/oidc/start", document.baseURI).pathname;
+      const words = this.page.locale.say("logInBy", { name });
+      form.after(element("a", { class: "tool by-provider", href: address, "data-testid": "log-in-by" }, words));
+    } catch (error) {
+      console.warn("ways to log in:", error); // a password does
+    }
+  }
+
   private async submit(): Promise<void> {
     const { texts } = this.page.locale;
     this.button.disabled = true;
     setText(this.wrong, "");
     try {
       const answer = await logIn(this.username.value, this.password.value);
-      if (answer === "done") return this.done();
+      if (answer === "done") {
+        history.replaceState(history.state, "", location.pathname + location.hash); // an older refusal is over
+        return this.done();
+      }
       setText(this.wrong, answer === "wrong" ? texts.logInWrong : texts.logInWait);
     } catch (error) {
       console.warn("log-in:", error);
