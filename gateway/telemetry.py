@@ -80,9 +80,7 @@ GROUPS_SEEN = Gauge(
     multiprocess_mode="mostrecent",
 )
 
-HTTP_REQUESTS = Counter(
-    "classpulse_http_requests_total", "Requests answered.", ["route", "method", "status_class"]
-)
+HTTP_REQUESTS = Counter("classpulse_http_requests_total", "Requests answered.", ["route", "method", "status_class"])
 HTTP_SECONDS = Histogram(
     "classpulse_http_request_duration_seconds",
     "From a request until its answer begins.",
