@@ -37,7 +37,7 @@ def _promtool() -> str:
 
 def _run(*arguments: str) -> None:
     done = subprocess.run(
-        [_promtool(), *arguments], cwd=OPS / "prometheus", capture_output=True, text=True, timeout=120 * PATIENCE
+        [_promtool(), *arguments], cwd=OPS / "prometheus", capture_output=True, text=True, timeout=240 * PATIENCE
     )
     assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
 
