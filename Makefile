@@ -38,6 +38,7 @@ doctor: $(VENV)/run.stamp ## look at this machine and say what to mend
 test: $(VENV)/dev.stamp $(PAGE) ## install, then run every test against real servers; ARGS go to pytest (-n 0: in one process)
 	@$(BIN)/python tests/e2e/browser.py
 	@$(BIN)/python tests/parts.py
+	@$(BIN)/python tests/prometheus.py
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(VENV)/dev.stamp ## kill workers and their broker at random, compare after each; 10 min, or SECONDS=60

@@ -159,6 +159,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.add_middleware(SafeHeaders)
     app.add_middleware(LiveSocket, feed=feed, gate=gate, doors=doors, spend=limits.spend_handshake)
     app.add_middleware(RateHeaders)
+    app.add_middleware(telemetry.CountedRequests)  # the last is the outermost
     app.include_router(health_routes)
     app.include_router(telemetry.router(gate, limits))
     attempts = Attempts(windows)

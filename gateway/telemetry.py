@@ -1,11 +1,21 @@
 """The gateway's own Prometheus metrics, and where they are told: `GET /metrics` (docs/metrics.md)."""
 
 import os
+import time
 
 from fastapi import APIRouter, Depends, Request
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import problems
 from gateway.security.gate import Gate
@@ -69,6 +79,51 @@ GROUPS_SEEN = Gauge(
     "When the consumer groups could last be looked at.",
     multiprocess_mode="mostrecent",
 )
+
+HTTP_REQUESTS = Counter("classpulse_http_requests_total", "Requests answered.", ["route", "method", "status_class"])
+HTTP_SECONDS = Histogram(
+    "classpulse_http_request_duration_seconds",
+    "From a request until its answer begins.",
+    ["route", "method"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+OTHER = "other"  # whatever else a client may make up
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+
+
+class CountedRequests:
+    """ASGI: `app.add_middleware(CountedRequests)`, as the outermost, which sees what others answer by themselves."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        began_s = time.perf_counter()
+        begun = False
+
+        async def counted(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start" and not begun:
+                begun = True
+                _count(scope, message["status"], time.perf_counter() - began_s)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, counted)
+        except Exception:
+            if not begun:  # whoever is around us answers 500
+                _count(scope, 500, time.perf_counter() - began_s)
+            raise
+
+
+def _count(scope: Scope, status: int, took_s: float) -> None:
+    # By its template, which FastAPI leaves there: as it was asked there are as many as students.
+    route = getattr(scope.get("route"), "path_format", OTHER)
+    method = scope["method"] if scope["method"] in _METHODS else OTHER
+    HTTP_REQUESTS.labels(route, method, f"{status // 100}xx").inc()
+    HTTP_SECONDS.labels(route, method).observe(took_s)
 
 
 def observe(at: str, delays_ms: list[int]) -> None:

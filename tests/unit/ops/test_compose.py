@@ -32,6 +32,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "history": pipelines.settings.HistorySettings,
 }
 ONE_SHOT = {"init"}
+MONITORING = {"prometheus", "grafana"}
 SECRETS = re.findall(r"\$\{(\w+):\?", TEXT)
 _SECRET_NAME = re.compile(r"PASSWORD|TOKEN|SECRET")
 
@@ -54,7 +55,32 @@ def _fields(settings: type[BaseSettings]) -> dict[str, Any]:
 
 
 def test_every_process_is_a_service() -> None:
-    assert set(SERVICES) == {"kafka", "postgres", "valkey", "influxdb", *ONE_SHOT, *SETTINGS}
+    assert set(SERVICES) == {"kafka", "postgres", "valkey", "influxdb", *ONE_SHOT, *SETTINGS, *MONITORING}
+
+
+def test_monitoring_is_started_only_where_it_is_asked_for() -> None:
+    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["monitoring"]} == MONITORING
+    assert not [name for name, service in SERVICES.items() if "profiles" in service and name not in MONITORING]
+    mounted = [volume.split(":")[0] for name in MONITORING for volume in SERVICES[name]["volumes"]]
+    assert all((PROJECT / source).is_dir() for source in mounted if source.startswith("./"))
+
+
+def test_prometheus_starts_with_the_key_it_shows_in_a_file(tmp_path: Path) -> None:
+    """Its start command as it stands, with a program that shows what it was given in the place of Prometheus."""
+    program = tmp_path / "prometheus"
+    program.write_text(f'#!/bin/sh\necho "$@" "key:${{METRICS_KEY-none}}" "file:$(cat {tmp_path}/metrics.key)"\n')
+    program.chmod(0o755)
+    (script,) = SERVICES["prometheus"]["command"]
+    command = [*SERVICES["prometheus"]["entrypoint"], script.replace("$$", "$").replace("/tmp/", f"{tmp_path}/")]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "METRICS_KEY": "k$e'y"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split()[-2:] == ["key:none", "file:k$e'y"], done
+    (mounted,) = [volume.split(":")[1] for volume in SERVICES["prometheus"]["volumes"] if volume.startswith("./")]
+    assert f"--config.file={mounted}/prometheus.yml" in done.stdout
+
+
+def test_the_gateway_answers_to_the_name_by_which_prometheus_calls_it() -> None:
+    assert "gateway" in gateway.settings.listed(_environment("gateway")["CLASSPULSE_DASHBOARD_HOSTS"])
 
 
 @pytest.mark.parametrize("service", SETTINGS)
@@ -106,7 +132,7 @@ def test_every_service_is_watched_restarted_and_bounded(service: str) -> None:
         assert {"interval", "timeout", "retries", "start_period"} <= set(check)
     assert {"cpus", "memory"} <= set(definition["deploy"]["resources"]["limits"])
     assert definition["logging"]["options"]["max-size"]
-    assert re.fullmatch(r".+:\d[\w.]*", definition["image"])  # a version, never `latest`
+    assert re.fullmatch(r".+:v?\d[\w.]*", definition["image"])  # a version, never `latest`
 
 
 @pytest.mark.parametrize("service", [*SETTINGS, *ONE_SHOT])
@@ -133,13 +159,14 @@ def test_the_example_names_every_secret_and_gives_none() -> None:
 
 def test_ports_are_published_on_loopback_only() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert set(published) == {"gateway"}
+    assert set(published) == {"gateway", "grafana"}
     assert all(_filled_in(port).startswith("127.0.0.1:") for ports in published.values() for port in ports)
     assert not any("network_mode" in service for service in SERVICES.values())
 
 
 def test_every_volume_is_declared_and_used() -> None:
-    used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    mounted = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])]
+    used = {source for source in mounted if not source.startswith("./")}
     assert used == set(COMPOSE["volumes"])
 
 
