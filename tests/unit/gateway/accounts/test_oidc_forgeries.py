@@ -39,12 +39,9 @@ def test_a_state_is_opened_by_its_seal_until_it_is_over() -> None:
 def test_what_was_spoilt_is_refused() -> None:
     dice, seal = random.Random(7), Seal("x" * 40)
     sealed = seal.close(fresh("http://127.0.0.1/", 1_000.0))
-    keys: list[RSAKey | ECKey | OKPKey] = [
-        RSAKey.generate_key(2048),
-        ECKey.generate_key("P-256"),
-        OKPKey.generate_key("X25519"),
-    ]
-    token = jwt.encode({"alg": "RS256", "kid": "k"}, {"sub": "x"}, keys[0])
+    signer = RSAKey.generate_key(2048)
+    keys: list[id_token.Key] = [signer, ECKey.generate_key("P-256"), OKPKey.generate_key("X25519")]
+    token = jwt.encode({"alg": "RS256", "kid": "k"}, {"sub": "x"}, signer)
     for _ in range(1_000):
         cookie, forged = _spoilt(sealed, dice), _spoilt(token, dice)
         assert cookie == sealed or seal.open(cookie, 1_000.0) is None
