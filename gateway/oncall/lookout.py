@@ -26,6 +26,7 @@ EVERY_S = 2.0
 AUDIT_EVERY_S = 60.0  # balances are told a few seconds after their minute
 AUDIT_SINCE_MS = 3_600_000
 AUDIT_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 5.0  # for a consumer that is being closed
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +79,7 @@ class Lookout:
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks, timeout=STOP_TIMEOUT_S)
 
     async def newest(self) -> Look:
         """A few seconds old at most; the first one takes as long as health does."""
