@@ -1,5 +1,6 @@
 """`classpulse status` and `classpulse logs`: what runs here, where, and how it is."""
 
+import contextlib
 import os
 import re
 import time
@@ -18,6 +19,8 @@ from stack.state import Run, Service
 
 HEALTH_TIMEOUT_S = 5.0  # the gateway gives each of its own questions less
 
+WATCH_S = 2.0
+
 HIDDEN = "…"
 _PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*@")
 
@@ -28,8 +31,20 @@ console = Console()
 
 def status(
     json: Annotated[bool, typer.Option("--json", help="every address, port and pid, for programs")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="go on, until Ctrl-C")] = False,
 ) -> None:
-    """What runs, where, and how it is."""
+    """What runs, where, and how it is: first the verdict, and why."""
+    if json and watch:
+        raise typer.BadParameter("--watch goes on, and --json is one answer: give one of both")
+    _show(json)
+    with contextlib.suppress(KeyboardInterrupt):
+        while watch:
+            time.sleep(WATCH_S)
+            console.clear()
+            _show(json)
+
+
+def _show(json: bool) -> None:
     run = state.read(Home.of(os.environ))
     run.services = [service for service in run.services if service.kind != "task" or service.state == "failed"]
     health = _health(run)
@@ -42,8 +57,6 @@ def status(
     if run.error:
         console.print(run.error, style="red", markup=False, soft_wrap=True)
     if run.state != "stopped":
-        console.print(_services(run))
-        console.print(_workers(workers) if workers else "The gateway tells of no workers.")
         if health:
             reasons = "; ".join(health.get("reasons", []))
             console.print(f"health: {health.get('status', 'unknown')}{reasons and f': {reasons}'}", highlight=False)
@@ -51,6 +64,8 @@ def status(
                 if not ability["works"]:
                     console.print(f"  not now: {ability['what']}; {ability['meanwhile']}", highlight=False)
             console.print(_probe(health), highlight=False)
+        console.print(_services(run))
+        console.print(_workers(workers) if workers else "The gateway tells of no workers.")
 
 
 def logs(

@@ -1,7 +1,9 @@
 """Degraded is not dead: what works with what, and what becomes of it meanwhile. The one place that says so. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
+
+from gateway.probes import Finding
 
 KAFKA, POSTGRESQL, REDIS, HISTORY = "kafka", "postgresql", "redis", "history"
 AGGREGATE, LIVE, HISTORIAN = "worker aggregate", "worker live", "worker history"
@@ -51,6 +53,12 @@ class Standing(NamedTuple):
     works: bool
     because: list[str]  # what is missing
     meanwhile: str  # "" where it works
+
+
+def missing(found: Mapping[str, Finding], idle: Iterable[str]) -> dict[str, str]:
+    """Name → why. `idle`: pipelines without a worker that is ready."""
+    away = {name: finding.detail for name, finding in found.items() if not finding.up}
+    return away | {f"worker {app}": "no worker is ready" for app in idle}
 
 
 def standings(missing: Mapping[str, str]) -> list[Standing]:

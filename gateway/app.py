@@ -41,6 +41,12 @@ from gateway.live import stream
 from gateway.live.doors import Bound, Doors
 from gateway.live.endpoint import LiveSocket
 from gateway.live.feed import Feed
+from gateway.oncall import endpoint as oncall
+from gateway.oncall.lookout import Lookout, audited
+from gateway.oncall.meters import Meters
+from gateway.oncall.performance import Sources
+from gateway.oncall.pulse import Pulse
+from gateway.oncall.timing import Timed, Timings
 from gateway.probes import Probe, Watch
 from gateway.roster import RosterCopy
 from gateway.security.access import DashboardAccess
@@ -79,11 +85,14 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     roster = RosterCopy(database)
     keys = KeyRing(database)
     claims = Claims(settings.kafka)
+    feed = Feed(settings.redis_url)
+    meters = Meters(feed, claims.note)
+    spool = Spool(Path(settings.spool_folder), settings.spool_max_mb * 2**20) if settings.spool_folder else None
     publisher = Publisher(
         settings.kafka,
-        claims.note,
+        meters.note,
         settings.under_way_max_mb * 2**20,
-        Spool(Path(settings.spool_folder), settings.spool_max_mb * 2**20) if settings.spool_folder else None,
+        spool,
         spooled_is_accepted=settings.spool_accepts,
     )
     windows = SharedWindows(settings.redis_url, settings.rate_limit_wait_ms / 1_000)
@@ -99,7 +108,6 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     sampler = Sampler(
         listed(settings.kafka), lambda: workers.heartbeats(client), exporting.tell, groups, surveyed=tuple(there)
     )
-    feed = Feed(settings.redis_url)
     canary = Canary(publisher, feed, settings.probe_every_s)
     recorder = Recorder(database)
     tokens = None
@@ -109,7 +117,11 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     access = DashboardAccess(settings.dashboard_access, listed(settings.dashboard_hosts))
     gate = Gate(access, KeyAccess(keys, limits, Role.ADMIN), tokens, roster, recorder)
 
-    health_routes, heartbeats = health.router(asked, client, lambda: canary.found, gate, limits)
+    seen = workers.Seen(client)
+    heartbeats = Probe("workers", seen.ask)
+    lookout = Lookout(asked, heartbeats, seen, lambda: canary.found, sampler, limits, audited(settings.kafka))
+    bound = Bound(settings.live_viewers_max, settings.live_viewers_per_address, settings.live_viewers_per_user)
+    doors, timings, pulse = Doors(bound), Timings(), Pulse()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -127,6 +139,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
                 canary,
                 Watch([*asked, heartbeats]),
                 sampler,
+                pulse,
+                meters,
+                lookout,
             ):
                 await part.start()
                 stack.push_async_callback(part.stop)
@@ -153,14 +168,14 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(sensors.router(admission, limits))
     app.include_router(dashboard.router(client, roster, gate, limits))
     app.include_router(history.router(reader, gate, limits))
-    bound = Bound(settings.live_viewers_max, settings.live_viewers_per_address, settings.live_viewers_per_user)
-    doors = Doors(bound)
     app.include_router(stream.router(feed, doors, gate, limits))
+    # The last one added is the outermost. What a WebSocket need not go through costs no viewer anything.
+    app.add_middleware(telemetry.CountedRequests)
+    app.add_middleware(Timed, timings=timings)
     app.add_middleware(SafeHeaders)
     app.add_middleware(LiveSocket, feed=feed, gate=gate, doors=doors, spend=limits.spend_handshake)
     app.add_middleware(RateHeaders)
-    app.add_middleware(telemetry.CountedRequests)  # the last is the outermost
-    app.include_router(health_routes)
+    app.include_router(health.router(asked, seen, heartbeats, lambda: canary.found, gate, limits))
     app.include_router(telemetry.router(gate, limits))
     attempts = Attempts(windows)
     app.include_router(accounts.router(database, tokens, gate, recorder, limits, attempts))
@@ -169,6 +184,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(audit.router(settings.kafka, gate, limits))
     app.include_router(trace.router(settings.kafka, gate, limits))
     app.include_router(lag.router(sampler, groups, there, gate, limits))
+    sources = Sources(meters, timings, pulse, publisher, spool, feed, doors, sampler)
+    app.include_router(oncall.router(lookout, heartbeats, seen, sources, settings.gateway_processes, gate, limits))
     page.serve(app)
     return app
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import redis.asyncio as redis
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.responses import JSONResponse
 
@@ -42,17 +41,16 @@ class HealthJson(JSONResponse):
 
 def router(
     probes: Sequence[Probe],
-    client: "redis.Redis",
+    seen: workers.Seen,
+    heartbeats: Probe,
     canary: Callable[[], Round | None],
     gate: Gate,
     limits: Limits,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> tuple[APIRouter, Probe]:
-    """`canary`: what its last round said; None: there are none. `gate` and `limits` are for /api/v1/health, which tells
-    more than a stranger should know. Also returns the question for heartbeats, to be asked with the others."""
+) -> APIRouter:
+    """`heartbeats`: asks by `seen`. `canary`: what its last round said; None: there are none. `gate` and `limits` are
+    for /api/v1/health, which tells more than a stranger should know."""
     routes = APIRouter(tags=["health"])
-    seen = workers.Seen(client)
-    heartbeats = Probe("workers", seen.ask)
     servers = {probe.name: probe for probe in probes}
 
     async def ask(names: Sequence[str]) -> dict[str, Finding]:
@@ -108,9 +106,7 @@ def router(
         found, asked = await asyncio.gather(ask(list(servers)), heartbeats.finding())
         beats = seen.beats if asked.up else []
         now, round_ = clock(), canary()
-        missing = {name: finding.detail for name, finding in found.items() if not finding.up}
-        if asked.up:
-            missing |= {f"worker {app}": "no worker is ready" for app in workers.idle_pipelines(beats)}
+        missing = abilities.missing(found, workers.idle_pipelines(beats) if asked.up else ())
         reasons = [f"{name.removeprefix('worker ')}: {why}" for name, why in missing.items()]
         if found[REDIS].up and not asked.up:
             reasons.append(f"workers: {asked.detail}")
@@ -132,7 +128,7 @@ def router(
             workers=[worker(beat, now) for beat in beats],
         )
 
-    return routes, heartbeats
+    return routes
 
 
 def _away(found: Mapping[str, Finding]) -> list[str]:

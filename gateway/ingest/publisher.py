@@ -72,6 +72,19 @@ class Publisher:
         self._kept = Recent()  # those of the spool
         self._tasks: list[asyncio.Task[None]] = []
 
+    @property
+    def under_way_bytes(self) -> int:
+        """Of events that Kafka has not acknowledged yet."""
+        return self._under_way
+
+    @property
+    def under_way_max_bytes(self) -> int:
+        return self._under_way_max
+
+    @property
+    def connected(self) -> bool:
+        return self._lanes is not None
+
     async def start(self) -> None:
         """Returns at once; connects in the background, as often as it takes. Raises SpoolError."""
         if self._spool is not None:

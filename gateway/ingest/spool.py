@@ -47,6 +47,18 @@ class Spool:
         """Also while the first is being written: what comes meanwhile has to go behind it."""
         return self._bytes > 0
 
+    @property
+    def held_bytes(self) -> int:
+        return self._bytes
+
+    @property
+    def max_bytes(self) -> int:
+        return self._max_bytes
+
+    @property
+    def batches(self) -> int:
+        return len(self._files)
+
     def open(self) -> None:
         """Finds what an earlier process has left. Raises SpoolError where the folder cannot be used."""
         try:

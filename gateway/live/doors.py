@@ -43,6 +43,17 @@ class Doors:
         self.viewers += 1
         return None
 
+    @property
+    def bound(self) -> Bound:
+        return self._bound
+
+    def addresses(self) -> list[tuple[str, int]]:
+        """Each with how many are there from it, the most first."""
+        return sorted(self._addresses.items(), key=lambda one: (-one[1], one[0]))
+
+    def most_of_a_user(self) -> int:
+        return max(self._users.values(), default=0)
+
     def leave(self, visitor: Visitor) -> None:
         self.viewers -= 1
         _less(self._addresses, visitor.address)

@@ -33,6 +33,7 @@ class FanOut:
         self._viewers: set[Viewer] = set()
         self._behind: dict[Viewer, None] = {}
         self._dirty: dict[View, None] = {}
+        self.deliveries = 0  # writes to viewers, ever
 
     @property
     def viewers(self) -> int:
@@ -41,6 +42,15 @@ class FanOut:
     @property
     def scopes(self) -> set[str]:
         return set(self._scopes)
+
+    @property
+    def behind(self) -> list[Viewer]:
+        """Who has not been given all there is."""
+        return list(self._behind)
+
+    def watching(self) -> dict[str, int]:
+        """Scope → how many watch it."""
+        return {name: sum(view.viewers for view in scope.views.values()) for name, scope in self._scopes.items()}
 
     # --- viewers ---
 
@@ -169,11 +179,13 @@ class FanOut:
         fallen = []
         for group in groups:
             data = b"".join([view.fresh for view in group.views])
+            self.deliveries += len(group.viewers)
             for viewer in group.viewers:
                 if viewer.outlet.full:
                     fallen.append(viewer)
                 else:
                     viewer.outlet.write(data)
+        self.deliveries -= len(fallen)
         for viewer in fallen:
             self._step_out(viewer)
         for view in dirty:
@@ -188,6 +200,7 @@ class FanOut:
                     self._step_in(viewer, now_s)
                 return
             viewer.outlet.write(data)
+            self.deliveries += 1
 
     def _step_in(self, viewer: Viewer, now_s: float) -> None:
         views = frozenset(viewer.positions)

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from gateway import telemetry
 from gateway.live.delivery import BOUNDS, Bounds, Delivery
+from gateway.live.fanout import FanOut
 from gateway.live.latency import Latency
 from gateway.live.position import Metrics, Place
 from gateway.live.reader import Reader
@@ -86,6 +87,21 @@ class Feed:
     @property
     def viewers(self) -> int:
         return self._fanout.viewers
+
+    @property
+    def fanout(self) -> FanOut:
+        """To be looked at."""
+        return self._fanout
+
+    @property
+    def due(self) -> int:
+        """Scopes that are to be read from Redis."""
+        return len(self._due)
+
+    @property
+    def away_since_ms(self) -> int | None:
+        """Epoch; None: Redis is there."""
+        return self._away_since_ms
 
     def join(self, outlet: Outlet) -> Viewer:
         """Whoever joins must `leave`."""

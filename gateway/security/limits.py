@@ -42,6 +42,11 @@ class Rates(NamedTuple):
     handshakes: str  # WebSockets begun by one address
 
 
+class Full(NamedTuple):
+    window: Window
+    until_ms: int  # monotonic
+
+
 class Limits:
     """`@limits.events` on the ways in, `@limits.reads` on the routes of the dashboard's API (below `@routes.get(...)`;
     the function takes `request: Request`). A way in asks `refuse_full` before it reads a body, and `spend_events` once
@@ -65,12 +70,23 @@ class Limits:
             self._limiter.shared_limit(rates.reads_per_user, scope="reads-per-user", key_func=caller),
         )
         self._strangers = Windows()
-        self._full: OrderedDict[str, int] = OrderedDict()  # windows without any room, and until when
+        self._full: OrderedDict[str, Full] = OrderedDict()  # windows without any room, by their keys
 
     @property
     def away(self) -> str | None:
         """Why each process counts for itself now; None where they count together."""
         return self._shared.away
+
+    @property
+    def rates(self) -> Rates:
+        return self._rates
+
+    def full(self) -> list[tuple[Window, int]]:
+        """Windows that are known to have no room, each with the ms until it has; who must wait longest first. Of what
+        this process was asked."""
+        now_ms = _now_ms()
+        left = [(full.window, full.until_ms - now_ms) for full in self._full.values() if full.until_ms > now_ms]
+        return sorted(left, key=lambda one: (-one[1], one[0].key))
 
     def events(self, route: Route) -> Route:
         """Says so; what it costs only the route can know."""
@@ -111,6 +127,7 @@ class Limits:
         if key and not self._known(key):
             count = self._strangers.look(window, _now_ms())
             if not count.room(window):
+                self._remember_full(window, count)
                 raise problems.limited(f"{STRANGERS} with unknown keys", count.wait_ms(window, 1))
 
     def strange(self, request: Request) -> None:
@@ -143,12 +160,13 @@ class Limits:
         a question to Redis nor a body read in vain."""
         now_ms = _now_ms()
         for window in windows:
-            if (wait_ms := self._full.get(window.key, 0) - now_ms) > 0:
+            full = self._full.get(window.key)
+            if full is not None and (wait_ms := full.until_ms - now_ms) > 0:
                 note(connection, [Standing(window, 0, wait_ms)])
                 raise problems.limited(str(window.rate), wait_ms)
 
     def _remember_full(self, window: Window, count: Count) -> None:
-        self._full[window.key] = _now_ms() + count.wait_ms(window, 1)
+        self._full[window.key] = Full(window, _now_ms() + count.wait_ms(window, 1))
         self._full.move_to_end(window.key)
         if len(self._full) > KEPT_MAX:
             self._full.popitem(last=False)
