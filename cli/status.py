@@ -44,15 +44,27 @@ def status(
             _show(json)
 
 
-def _show(json: bool) -> None:
-    run = state.read(Home.of(os.environ))
+def whole(home: Home) -> dict[str, Any]:
+    """What `--json` tells."""
+    run = _run(home)
+    workers = _health(run).get("workers", [])
+    return {**msgspec.to_builtins(run), "environment": _shown(run.environment), "workers": workers}
+
+
+def _run(home: Home) -> Run:
+    run = state.read(home)
     run.services = [service for service in run.services if service.kind != "task" or service.state == "failed"]
+    return run
+
+
+def _show(json: bool) -> None:
+    home = Home.of(os.environ)
+    if json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(whole(home))))
+        return
+    run = _run(home)
     health = _health(run)
     workers = health.get("workers", [])
-    if json:
-        whole = {**msgspec.to_builtins(run), "environment": _shown(run.environment), "workers": workers}
-        typer.echo(msgspec.json.format(msgspec.json.encode(whole)))
-        return
     console.print(f"{run.state}   {run.dashboard if run.state == 'running' else ''}   home: {run.home}", soft_wrap=True)
     if run.error:
         console.print(run.error, style="red", markup=False, soft_wrap=True)

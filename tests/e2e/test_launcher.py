@@ -1,6 +1,7 @@
 """`classpulse up`, `status`, `down` as somebody types them, each in a home of its own."""
 
 import asyncio
+import json
 import os
 import pty
 import signal
@@ -119,6 +120,11 @@ async def test_up_status_second_up_and_down(own_stack: RunningStack) -> None:
         return await workers() == PROCESSES - {"gateway"}
 
     await eventually(all_there, 20, "every worker says that it is ready")
+    asked = json.loads(own_stack.run("status", "--json"))
+    assert (asked["state"], asked["dashboard"]) == ("running", status["dashboard"])
+        "state": "running",
+        "dashboard": status["dashboard"],
+    }
     table = own_stack.run("status")
     assert all(name in table for name in SERVERS | PROCESSES)
     assert "serves" not in own_stack.run("logs", "kafka", "-n", "5")
