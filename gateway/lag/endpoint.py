@@ -44,14 +44,14 @@ def router(
     def clock() -> Clock:
         return Clock(time.monotonic(), clock_ms())
 
-    @routes.get("/consumers", responses=problems.documented(401, 403, 429) | default)
+    @routes.get("/consumers", responses=problems.documented(401, 403, 429, 503) | default)
     @limits.reads
     async def consumers(request: Request) -> ConsumersView:  # noqa: ARG001 -- the limit's
         """Each consumer group with its verdict and why, the worst first, and what has changed lately. As seen within
         the last 2 s, or `away` says why not."""
         return views.consumers(sampler.view, groups, list(sampler.changes), sampler.away, clock())
 
-    @routes.get("/consumers/{group}/lag", responses=problems.documented(400, 401, 403, 404, 429) | default)
+    @routes.get("/consumers/{group}/lag", responses=problems.documented(400, 401, 403, 404, 429, 503) | default)
     @limits.reads
     async def lag(
         request: Request,  # noqa: ARG001 -- the limit's
@@ -74,7 +74,7 @@ def router(
             next=further,
         )
 
-    @routes.get("/topics", responses=problems.documented(400, 401, 403, 429) | default)
+    @routes.get("/topics", responses=problems.documented(400, 401, 403, 429, 503) | default)
     @limits.reads
     async def all_topics(request: Request, limit: Limit = 100, after: After = None) -> TopicsView:  # noqa: ARG001
         """Every topic of topics.yaml as Kafka has it: partitions, retention, records, what comes a second, and who

@@ -41,9 +41,12 @@ class Asked:
     async def get(self, path: str, **query: str) -> Any:
         async with httpx.AsyncClient(timeout=20) as client:
             try:
-                answer = (await client.get(f"{self.url}/{path}?{urlencode(query)}")).json()
+                response = await client.get(f"{self.url}/{path}?{urlencode(query)}")
             except httpx.TransportError:
                 return {}
+        if response.status_code == 503:  # it is still starting
+            return {}
+        answer = response.json()
         assert answer["status"] == "success", answer
         return answer["data"]
 

@@ -24,7 +24,8 @@ async def port() -> AsyncIterator[int]:
         process.send_signal(signal.SIGTERM)
         code, log = await ended(process)
     away = [line["server"] for line in log if line["event"] == "is away"]
-    assert sorted(away) == ["history", "kafka", "postgresql", "redis"]  # each once
+    # Each once; of the workers Redis would tell.
+    assert sorted(away) == ["history", "kafka", "postgresql", "redis", "workers"]
     assert code in (0, -signal.SIGTERM)
     assert [line for line in log if line["level"] in ("error", "critical")] == []
 

@@ -1,5 +1,6 @@
 """Several processes of the gateway on one port: viewers of each are told the same, and they come and go together."""
 
+import contextlib
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -25,7 +26,12 @@ SCOPE = "course:py101"
 
 def processes(parent: int) -> list[psutil.Process]:
     """Those that serve."""
-    return [each for each in psutil.Process(parent).children() if "spawn_main" in " ".join(each.cmdline())]
+    found = []
+    for each in psutil.Process(parent).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just been killed
+            if "spawn_main" in " ".join(each.cmdline()):
+                found.append(each)
+    return found
 
 
 def viewers_of(process: psutil.Process, port: int) -> int:
