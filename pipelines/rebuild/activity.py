@@ -99,6 +99,8 @@ class Activity:
     async def _comes(self, tp: TopicPartition, end: int) -> bool:
         """Whether anything but probes has come behind what is read; so much that it is not looked at is something."""
         at = self.stretches[tp.partition].end
+        if at >= end:
+            return False  # nothing is asked of the consumer: assigned anew and not read from, it may never stop
         if end - at > CHUNK_RECORDS:
             return True
         self._consumer.assign([tp])

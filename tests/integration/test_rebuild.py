@@ -110,9 +110,14 @@ class Here:
     async def rebuild(self, *arguments: str, **settings: str) -> tuple[int, str, str]:
         """The command: its exit code, output and errors."""
         process = await self.start(*arguments, **settings)
-        out, errors = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode(), errors.decode()
+        try:
+            async with asyncio.timeout(60 * PATIENCE):
+                out, errors = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return process.returncode or 0, out.decode(), errors.decode()
 
     async def found(self, **order: Any) -> Findings:
         """What the command's process would find, in this one."""
