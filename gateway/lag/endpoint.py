@@ -12,18 +12,16 @@ from gateway import problems
 from gateway.lag import views
 from gateway.lag.sampler import Sampler
 from gateway.lag.views import Clock, ConsumersView, LagView, TopicsView
+from gateway.paging import Limit, page
 from gateway.problems import ProblemError
 from gateway.security.gate import Gate
 from gateway.security.limits import Limits
 from wire.topics import Topic
 
-PAGE_MAX = 200
-
 After = Annotated[
     str | None,
     Query(description="`next` of the page before", pattern=r"^[A-Za-z0-9._-]{1,260}$", examples=["activity-7"]),
 ]
-Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
 
 
 def router(
@@ -65,9 +63,9 @@ def router(
         if group not in view.groups:
             raise ProblemError(404, f"there is no consumer group {group!r}; there are {', '.join(sorted(view.groups))}")
         rows = {f"{one.place.topic}-{one.place.partition}": one for one in view.partitions[group]}
-        page, further = _page(list(rows), limit, after)
+        some, further = page(list(rows), limit, after, str)
         at = clock()
-        found = (views.partition(rows[name], at) for name in page)
+        found = (views.partition(rows[name], at) for name in some)
         return LagView(
             group=views.group(view.groups[group], groups.get(group, ()), at),
             partitions=[one for one in found if one is not None],
@@ -79,20 +77,8 @@ def router(
     async def all_topics(request: Request, limit: Limit = 100, after: After = None) -> TopicsView:  # noqa: ARG001
         """Every topic of topics.yaml as Kafka has it: partitions, retention, records, what comes a second, and who
         reads it. As seen within the last 15 s, or `away` says why not."""
-        page, further = _page(list(topics), limit, after)
-        found = [views.topic(topics[name], sampler.extents.get(name), groups, sampler.view) for name in page]
+        some, further = page(list(topics), limit, after, str)
+        found = [views.topic(topics[name], sampler.extents.get(name), groups, sampler.view) for name in some]
         return TopicsView(away=sampler.away, topics=found, next=further)
 
     return routes
-
-
-def _page(names: list[str], limit: int, after: str | None) -> tuple[list[str], str | None]:
-    """The names behind `after`, and the last of them where there are more."""
-    start = 0
-    if after is not None:
-        if after not in names:
-            reason = f"{after!r} is no `next` of a page"
-            raise ProblemError(400, f"after: {reason}", errors=[{"field": "after", "reason": reason}])
-        start = names.index(after) + 1
-    page = names[start : start + limit]
-    return page, page[-1] if page and start + limit < len(names) else None

@@ -19,10 +19,10 @@ from gateway.oncall.audience import Viewers
 from gateway.oncall.crew import WorkerStatus
 from gateway.oncall.exported import Number
 from gateway.oncall.lookout import Lookout
-from gateway.oncall.paging import Limit, page
 from gateway.oncall.performance import Performance, Sources
 from gateway.oncall.rationing import RateLimitStatus
 from gateway.oncall.status import SystemStatus
+from gateway.paging import Limit, page
 from gateway.probes import Probe
 from gateway.security.gate import Gate
 from gateway.security.limits import Limits
