@@ -12,7 +12,7 @@ from bench.harness import BenchError
 from wire.frames import PROTOCOL
 
 GREETED_S_MAX = 60.0
-_MASKED, _TEXT = 0x80, 0x81
+_MASKED, _TEXT, _PING, _PONG = 0x80, 0x81, 0x89, 0x8A
 _UPDATE, _SCOPE, _OFFSET, _SKIPPED = b'{"type":"update","scope":"', b'"scope":"', b'"offset":', b'"skipped":'
 _HEAD_BYTES = 240  # of an update before its values
 
@@ -51,8 +51,10 @@ class Watcher:
                 length = int.from_bytes(data[at + 2 : start], "big")
             if start + length > len(data):
                 break
-            if data[at] & 15 <= 2:  # pings are no news
+            if data[at] & 15 <= 2:
                 self.take(data, start, start + length)
+            elif data[at] == _PING:  # unanswered, it ends the connection
+                self.link.send(bytes((_PONG, _MASKED | length)) + bytes(4) + data[start : start + length])
             at = start + length
         self.rest = data[at:]
 

