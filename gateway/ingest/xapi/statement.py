@@ -1,7 +1,7 @@
 """Reading one statement: what the specification refuses is told with its place. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import _lru_cache_wrapper, lru_cache
 from typing import Any, TypeVar, cast
@@ -11,6 +11,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from gateway.ingest.xapi.shapes import (
     EXPECTED,
+    IRI,
     TIME,
     VOIDED,
     Activity,
@@ -18,6 +19,7 @@ from gateway.ingest.xapi.shapes import (
     Context,
     ContextActivities,
     Object,
+    Result,
     Statement,
     StatementRef,
     SubStatement,
@@ -27,7 +29,7 @@ from wire import persons
 
 T = TypeVar("T")
 
-# Of verbs, of objects and of activities each so many are remembered, none larger than that.
+# Of verbs, of objects, of activities and of extensions' names so many each are remembered, none larger than that.
 KNOWN_MAX = 2_000
 PART_BYTES = 2_048
 
@@ -46,18 +48,25 @@ class _Typed(msgspec.Struct):
     objectType: str = "Activity"  # noqa: N815
 
 
-class _Context(Context):
-    """As it is read: an LMS says the same verbs, objects and activities in thousands of statements; each is read once
-    and then one object, which nobody changes."""
+class _Result(Result):
+    extensions: dict[str, Raw] | UnsetType = UNSET
 
+
+class _Context(Context):
     contextActivities: Raw | UnsetType = UNSET  # type: ignore[assignment]  # noqa: N815
+    extensions: dict[str, Raw] | UnsetType = UNSET
 
 
 class _Statement(Statement):
+    """As it is read: an LMS says the same verbs, objects, activities and names of extensions in thousands of
+    statements; each is read once and then one object, which nobody changes."""
+
     verb: Raw  # type: ignore[assignment]
+    result: _Result | UnsetType = UNSET
     context: _Context | UnsetType = UNSET
 
 
+_iri = re.compile(IRI)
 _statement = msgspec.json.Decoder(_Statement)
 _typed = msgspec.json.Decoder(_Typed)
 _verbs, _related = msgspec.json.Decoder(Verb), msgspec.json.Decoder(ContextActivities)
@@ -74,8 +83,13 @@ def read(data: bytes | Raw, version: int) -> tuple[Statement, Object]:
     """With its object. `version`: 1 or 2. Raises StatementError."""
     statement: Statement = _decoded(_statement, data, "")
     statement.verb = _verb(cast(Raw, statement.verb), "verb")
-    if (context := statement.context) is not UNSET and context.contextActivities is not UNSET:
-        context.contextActivities = _activities(cast(Raw, context.contextActivities), "context.contextActivities")
+    if (result := statement.result) is not UNSET and result.extensions is not UNSET:
+        _check_names(result.extensions, "result.extensions")
+    if (context := statement.context) is not UNSET:
+        if context.contextActivities is not UNSET:
+            context.contextActivities = _activities(cast(Raw, context.contextActivities), "context.contextActivities")
+        if context.extensions is not UNSET:
+            _check_names(context.extensions, "context.extensions")
     thing = _object(statement.object, "object")
     _check(statement, thing, version, "")
     if isinstance(thing, SubStatement):
@@ -161,6 +175,17 @@ def _read_verb(data: bytes, place: str) -> Verb:
 def _read_activities(data: bytes, place: str) -> ContextActivities:
     found: ContextActivities = _decoded(_related, data, place)
     return found
+
+
+def _check_names(extensions: Iterable[str], place: str) -> None:
+    for name in extensions:
+        if not (_is_iri if len(name) <= PART_BYTES else _is_iri.__wrapped__)(name):
+            raise StatementError(place, f"expected {EXPECTED[IRI]}")
+
+
+@lru_cache(KNOWN_MAX)
+def _is_iri(name: str) -> bool:
+    return _iri.match(name) is not None
 
 
 def _check(statement: Statement | SubStatement, thing: Object, version: int, prefix: str) -> None:
