@@ -258,6 +258,7 @@ REFUSED: list[tuple[tuple[str | int, ...], Any, str | None, str]] = [
     (("result", "duration"), "P" + "1" * 500_000, "result.duration", "length <= 64"),
     (("result", "duration"), "1h", "result.duration", "an ISO 8601 duration"),
     (("result", "extensions"), {"key": 1}, "result.extensions", "an IRI"),
+    (("context", "extensions"), {"key": 1}, "context.extensions", "an IRI"),
     (("context", "registration"), "7", "context.registration", "Invalid UUID"),
     (("context", "team"), AGENT, "context", "`team` is a Group"),
     (("context", "language"), "", "context.language", "a language tag"),
