@@ -5,6 +5,7 @@ or ids nobody else uses. A test that stops or kills a server starts one of its o
 `stack`), never these.
 """
 
+import functools
 import itertools
 import os
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import httpx
 import psutil
 import pytest
 import redis
@@ -46,6 +48,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--examples", type=int, default=10, help="how often each route is asked by test_fuzz.py")
     parser.addoption("--bodies", type=int, default=300, help="how many it posts that are broken")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _trust_read_once() -> Iterator[None]:
+    """Each client of httpx reads some 140 certificates anew, 50 ms of a processor, and tests make thousands of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx._transports.default, "create_ssl_context", functools.cache(httpx.create_ssl_context))
+        yield
 
 
 class Bucket(NamedTuple):

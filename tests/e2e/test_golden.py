@@ -85,12 +85,17 @@ async def in_redis(stack: RunningStack) -> Counts:
     """Every daily count, read from the keys as they lie there."""
     counts: Counts = Counter()
     async with redis.from_url(stack.environment("CLASSPULSE_REDIS_URL"), decode_responses=True) as client:
-        async for key in client.scan_iter(match="classpulse:{*}:day:*", count=1000):
-            scope, _, day = key.removeprefix("classpulse:{").rpartition("}:day:")
-            for field, point in (await client.hgetall(key)).items():
-                metric, _, kind = str(field).partition(":")
-                if metric == "events_by_kind":
-                    counts[scope, day, kind] = int(json.loads(point)["value"])
+        keys = sorted({key async for key in client.scan_iter(match="classpulse:{*}:day:*", count=1000)})
+        async with client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.hgetall(key)
+            hashes = await pipeline.execute()
+    for key, points in zip(keys, hashes, strict=True):
+        scope, _, day = key.removeprefix("classpulse:{").rpartition("}:day:")
+        for field, point in points.items():
+            metric, _, kind = str(field).partition(":")
+            if metric == "events_by_kind":
+                counts[scope, day, kind] = int(json.loads(point)["value"])
     return counts
 
 
