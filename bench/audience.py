@@ -188,9 +188,9 @@ class Audience:
             except BlockingIOError:
                 continue
 
-    def acknowledge(self) -> None:
-        """All that has come."""
-        for watcher in self.watchers:
+    def acknowledge(self, begin: int = 0, step: int = 1) -> None:
+        """All that has come: all of them, or each `step`th from one on. Nobody's hours are the others'."""
+        for watcher in self.watchers[begin::step]:
             if isinstance(watcher, Careful):
                 watcher.acknowledge()
 

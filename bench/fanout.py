@@ -220,8 +220,7 @@ def run_ticks(
             started.append(now)
             source.tick()
             due = max(due + TICK_S, now)
-            if len(started) % ACKNOWLEDGE_TICKS == 0:
-                audience.acknowledge()
+            audience.acknowledge(len(started) % ACKNOWLEDGE_TICKS, ACKNOWLEDGE_TICKS)
         for number, _ in poll.poll(0, 512):
             watcher = by[number]
             watcher.read()
