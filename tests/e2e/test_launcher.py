@@ -8,7 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
-from typing import Self
+from typing import Any, Self
 
 import psutil
 import pytest
@@ -102,34 +102,21 @@ async def _running(stack: RunningStack) -> None:
     await eventually(runs, 120, "the stack runs")
 
 
-async def test_up_status_second_up_and_down(own_stack: RunningStack) -> None:
+@LINUX
+async def test_from_up_to_down_over_kills(own_stack: RunningStack) -> None:
     told = own_stack.run("up", "--empty", "--detach", timeout_s=180)
-    status = own_stack.status
-    assert status["state"] == "running"
-    assert told.rstrip().endswith(status["dashboard"]), "the dashboard's address comes last"
-    assert {service["name"] for service in status["services"]} == SERVERS | PROCESSES
-    assert {service["state"] for service in status["services"] if service["name"] in PROCESSES} == {"ready"}
-    assert answers.http_status(f"{own_stack.dashboard}/readyz", timeout_s=10) == 200
-    for secret in (own_stack.home / "run.json", own_stack.key_file):
-        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    first = await _as_told(own_stack, told)
+    await _what_is_killed_is_started_again(own_stack)
+    await _a_killed_launcher_leaves_nothing(own_stack)
 
-    async def workers() -> set[str]:
-        return {worker["app"] for worker in own_stack.status["workers"] if worker["ready"]}
-
-    async def all_there() -> bool:
-        return await workers() == PROCESSES - {"gateway"}
-
-    await eventually(all_there, 20, "every worker says that it is ready")
-    asked = json.loads(own_stack.run("status", "--json"))
-    assert (asked["state"], asked["dashboard"]) == ("running", status["dashboard"])
-    table = own_stack.run("status")
-    assert all(name in table for name in SERVERS | PROCESSES)
-    assert "serves" not in own_stack.run("logs", "kafka", "-n", "5")
-
+    own_stack.run("up", "--empty", "--detach", timeout_s=180)
+    again = own_stack.status
+    assert again["dashboard"] == first["dashboard"]
+    assert again["environment"] == first["environment"]
     before = _pids(own_stack)
     second = own_stack.run("up")
     assert "already runs" in second
-    assert status["dashboard"] in second
+    assert first["dashboard"] in second
     assert _pids(own_stack) == before
 
     family = _family(own_stack)
@@ -139,36 +126,53 @@ async def test_up_status_second_up_and_down(own_stack: RunningStack) -> None:
     assert "Nothing runs" in own_stack.run("down")
 
 
-@LINUX
-async def test_what_is_killed_is_started_again_and_a_killed_launcher_leaves_nothing(own_stack: RunningStack) -> None:
-    own_stack.run("up", "--empty", "--detach", timeout_s=180)
-    first = own_stack.status
-    before = _pids(own_stack)
+async def _as_told(stack: RunningStack, told: str) -> dict[str, Any]:
+    """Its status."""
+    status = stack.status
+    assert status["state"] == "running"
+    assert told.rstrip().endswith(status["dashboard"]), "the dashboard's address comes last"
+    assert {service["name"] for service in status["services"]} == SERVERS | PROCESSES
+    assert {service["state"] for service in status["services"] if service["name"] in PROCESSES} == {"ready"}
+    assert answers.http_status(f"{stack.dashboard}/readyz", timeout_s=10) == 200
+    for secret in (stack.home / "run.json", stack.key_file):
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+    async def workers() -> bool:
+        return {worker["app"] for worker in stack.status["workers"] if worker["ready"]} == PROCESSES - {"gateway"}
+
+    await eventually(workers, 20, "every worker says that it is ready")
+    asked = json.loads(stack.run("status", "--json"))
+    assert (asked["state"], asked["dashboard"]) == ("running", status["dashboard"])
+    table = stack.run("status")
+    assert all(name in table for name in SERVERS | PROCESSES)
+    assert "serves" not in stack.run("logs", "kafka", "-n", "5")
+    return status
+
+
+async def _what_is_killed_is_started_again(stack: RunningStack) -> None:
+    before = _pids(stack)
     killed = ("aggregate", "valkey")
     for name in killed:
-        assert own_stack.kill(name) == before[name]
+        assert stack.kill(name) == before[name]
 
         async def back(name: str = name) -> bool:
-            service = own_stack.service(name)
+            service = stack.service(name)
             return bool(service["state"] == "ready" and service["pid"] != before[name] and service["restarts"] == 1)
 
         await eventually(back, 60, f"{name} is started again")
-    after = _pids(own_stack)
+    after = _pids(stack)
     assert {name for name in before if after[name] != before[name]} == set(killed), "nothing else was restarted"
-    assert "aggregate was ended by SIGKILL" in own_stack.run("logs", "launcher", "-n", "100")
+    assert "aggregate was ended by SIGKILL" in stack.run("logs", "launcher", "-n", "100")
 
-    family = _family(own_stack)
+
+async def _a_killed_launcher_leaves_nothing(stack: RunningStack) -> None:
+    family = _family(stack)
     assert len(family) > len(SERVERS | PROCESSES), "PostgreSQL has children"
-    psutil.Process(first["launcher_pid"]).kill()
+    psutil.Process(stack.status["launcher_pid"]).kill()
     await _gone(family)
-    dead = own_stack.status
+    dead = stack.status
     assert (dead["state"], dead["launcher_pid"], dead["error"]) == ("stopped", None, "the launcher was killed")
     assert {service["state"] for service in dead["services"]} == {"stopped"}
-
-    own_stack.run("up", "--empty", "--detach", timeout_s=180)
-    again = own_stack.status
-    assert again["dashboard"] == first["dashboard"]
-    assert again["environment"] == first["environment"]
 
 
 async def test_the_classroom_works_until_its_terminal_is_closed(own_stack: RunningStack) -> None:
