@@ -41,6 +41,8 @@ from gateway.live import stream
 from gateway.live.doors import Bound, Doors
 from gateway.live.endpoint import LiveSocket
 from gateway.live.feed import Feed
+from gateway.objectives import exporting as objectives
+from gateway.objectives.ledger import Ledger
 from gateway.oncall import endpoint as oncall
 from gateway.oncall.lookout import Lookout, audited
 from gateway.oncall.meters import Meters
@@ -119,7 +121,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 
     seen = workers.Seen(client)
     heartbeats = Probe("workers", seen.ask)
-    lookout = Lookout(asked, heartbeats, seen, lambda: canary.found, sampler, limits, audited(settings.kafka))
+    ledger = Ledger(database, objectives.tell)
+    lookout = Lookout(asked, heartbeats, seen, lambda: canary.found, sampler, limits, audited(settings.kafka), ledger)
     bound = Bound(settings.live_viewers_max, settings.live_viewers_per_address, settings.live_viewers_per_user)
     doors, timings, pulse = Doors(bound), Timings(), Pulse()
 
@@ -133,6 +136,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
                 windows,
                 roster,
                 recorder,
+                ledger,
                 claims,
                 publisher,
                 feed,

@@ -80,6 +80,26 @@ GROUPS_SEEN = Gauge(
     multiprocess_mode="mostrecent",
 )
 
+# Each process knows the same of all, as PostgreSQL adds it up: the newest is told.
+OBJECTIVE_SHARE = Gauge(
+    "classpulse_objective_share",
+    "Good ones of all, of 30 days, as the gateway counts them itself; NaN where there were none.",
+    ["objective"],
+    multiprocess_mode="mostrecent",
+)
+OBJECTIVE_BUDGET = Gauge(
+    "classpulse_objective_budget_left",
+    "Of what may fail in 30 days: 1 is all, below 0 more than all is spent; NaN where there is no budget.",
+    ["objective"],
+    multiprocess_mode="mostrecent",
+)
+OBJECTIVE_BURN = Gauge(
+    "classpulse_objective_burn_rate",
+    "Share of bad ones in the window over the share allowed; NaN as for the budget.",
+    ["objective", "window"],
+    multiprocess_mode="mostrecent",
+)
+
 HTTP_REQUESTS = Counter("classpulse_http_requests_total", "Requests answered.", ["route", "method", "status_class"])
 HTTP_SECONDS = Histogram(
     "classpulse_http_request_duration_seconds",

@@ -16,6 +16,8 @@ from gateway.admin.audit_views import audit_view
 from gateway.admin.reading import KafkaAwayError
 from gateway.canary import Round
 from gateway.lag.sampler import Sampler
+from gateway.objectives import promises
+from gateway.objectives.ledger import Ledger
 from gateway.oncall import reasons
 from gateway.oncall.changes import Changes
 from gateway.oncall.reasons import Audited, Level, Reason
@@ -42,6 +44,8 @@ class Look:
     probe: Round | None
     audited: Audited | None  # None: not yet
     audit_away: str  # why it could not be looked at last; "": it could
+    objectives: Sequence[promises.Standing] = ()
+    stored_s: float | None = None  # epoch: the objectives have what other processes had counted then
 
 
 class Lookout:
@@ -54,6 +58,7 @@ class Lookout:
         sampler: Sampler,
         limits: Limits,
         ask_audit: Ask,
+        ledger: Ledger,
     ) -> None:
         """`heartbeats`: asks by `seen`. Opens nothing."""
         self.changes = Changes()
@@ -64,6 +69,7 @@ class Lookout:
         self._sampler = sampler
         self._limits = limits
         self._ask_audit = ask_audit
+        self._ledger = ledger
         self._audited: Audited | None = None
         self._audit_away = ""
         self._newest: Look | None = None
@@ -104,7 +110,17 @@ class Lookout:
         )
         self.changes.note(wrong, now_ms)
         works = abilities.standings(abilities.missing(servers, idle))
-        self._newest = Look(now_ms, reasons.level(wrong), wrong, works, round_, self._audited, self._audit_away)
+        self._newest = Look(
+            now_ms,
+            reasons.level(wrong),
+            wrong,
+            works,
+            round_,
+            self._audited,
+            self._audit_away,
+            self._ledger.standings,
+            self._ledger.stored_s,
+        )
         return self._newest
 
     async def _run(self) -> NoReturn:
@@ -121,6 +137,7 @@ class Lookout:
             await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 -- jitter, not a secret
             try:
                 self._audited, self._audit_away = await self._ask_audit(), ""
+                self._ledger.note_audit(self._audited.adds_up)
             except KafkaAwayError as error:
                 self._audit_away = str(error)
             except Exception as error:

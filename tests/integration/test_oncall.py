@@ -272,6 +272,31 @@ async def test_who_is_at_a_limit_is_told(desk: Desk) -> None:
     assert "is no `next` of a page" in problem(await desk.get("rate-limits", after="nobody"), 400)["detail"]
 
 
+async def test_what_is_promised_is_counted(desk: Desk) -> None:
+    async def posted() -> bool:
+        return await desk.post("producer", 1) == 202
+
+    await eventually(posted, 30, "the door is open")
+
+    async def told() -> dict[str, Any] | None:
+        by = {one["objective"]: one for one in (await desk.asked("system-status"))["objectives"]}
+        kept = by["ingest"]["total"] > by["ingest"]["bad"] and by["correctness"]["bad"]
+        return by if kept and by["ingest"]["stored"] else None
+
+    by = await eventually(told, WITHIN_S, "requests and looks at the audit are counted, and PostgreSQL has been asked")
+    assert by is not None
+    ingest, correctness = by["ingest"], by["correctness"]
+    assert (ingest["target"], ingest["runbook"]) == (0.999, "docs/runbook.md#ingesterrors")
+    assert ingest["share"] == pytest.approx(1 - ingest["bad"] / ingest["total"], abs=1e-6)
+    assert ingest["budget_left"] == pytest.approx(1 - ingest["bad"] / ingest["total"] / 0.001, abs=1e-5)
+    assert (correctness["share"], correctness["budget_left"], correctness["burning"]) == (0, None, True)
+    assert by["freshness"].items() >= {"total": 0, "share": None, "burn_1h": None, "burning": False}.items()
+    (share,) = (await desk.asked("metrics", limit=1, after="classpulse_objective_burn_rate"))["metrics"]
+    values = {one["labels"]["objective"]: one["value"] for one in share["samples"]}
+    assert share["name"] == "classpulse_objective_share"
+    assert (values["correctness"], values["freshness"]) == (0, "NaN")
+
+
 async def test_metrics_are_those_of_prometheus(desk: Desk) -> None:
     found: dict[str, Any] = {}
     query: dict[str, Any] = {"limit": 5}
