@@ -124,6 +124,11 @@ async def test_up_status_second_up_and_down(own_stack: RunningStack) -> None:
     assert (asked["state"], asked["dashboard"]) == ("running", status["dashboard"])
     table = own_stack.run("status")
     assert all(name in table for name in SERVERS | PROCESSES)
+    assert "kept, 30 d" in table, "an admin's key is made, and the gateway tells all"
+    key_file = own_stack.home / "status.key"
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    key_file.write_text("cp_of_another_database")
+    assert "kept, 30 d" in own_stack.run("status"), "one that is not known is made anew"
     assert "serves" not in own_stack.run("logs", "kafka", "-n", "5")
 
     before = _pids(own_stack)

@@ -1,10 +1,13 @@
 """What the one on call asks, of a gateway with real servers: the numbers are those of what was done to it."""
 
 import asyncio
+import json
+import os
 import subprocess
 import sys
 import time
 import uuid
+from asyncio.subprocess import PIPE
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -295,6 +298,40 @@ async def test_what_is_promised_is_counted(desk: Desk) -> None:
     values = {one["labels"]["objective"]: one["value"] for one in share["samples"]}
     assert share["name"] == "classpulse_objective_share"
     assert (values["correctness"], values["freshness"]) == (0, "NaN")
+
+
+async def test_the_command_shows_the_same(desk: Desk, tmp_path: Path) -> None:
+    key_file = tmp_path / "admin.key"
+    key_file.write_text(desk.headers["admin"]["Authorization"].removeprefix("Bearer "))
+
+    async def shown(*more: str) -> tuple[int | None, str]:
+        command = [sys.executable, "-m", "cli.main", "status", f"--url=http://127.0.0.1:{desk.port}", *more]
+        environment = {**os.environ, "COLUMNS": "200", "CLASSPULSE_HOME": str(tmp_path)}
+        asked = await asyncio.create_subprocess_exec(*command, cwd=PROJECT, env=environment, stdout=PIPE)
+        said, _ = await asked.communicate()
+        return asked.returncode, said.decode()
+
+    async def failing() -> str:
+        code, said = await shown(f"--key-file={key_file}")
+        return said if code == 1 and "audit_wrong" in said else ""
+
+    said = await eventually(failing, WITHIN_S, "failing is exit code 1")
+    assert said is not None
+    for words in (
+        *("failing since", "do not add up", "docs/runbook.md#no_worker", "not now:", "probe: none has come back"),
+        *("aggregate", "kept, 30 d", "correctness", "too fast: docs/runbook.md#audit_wrong", "changed"),
+    ):
+        assert words in said, (words, said)
+    code, said = await shown(f"--key-file={key_file}", "--json")
+    told = json.loads(said)
+    assert (code, told["system"]["verdict"], told["refusal"]) == (1, "failing", "")
+    assert {one["group"] for one in told["consumers"]["groups"]} == {"aggregate", "live", "history"}
+    code, said = await shown()
+    assert code == 0, "what is not told is not failing"
+    assert "health: fail" in said or "health: warn" in said
+    assert "an admin's key is needed" in said
+    code, said = await shown(f"--url=http://127.0.0.1:{ports.free()}")
+    assert (code, "does not answer" in said) == (3, True)
 
 
 async def test_metrics_are_those_of_prometheus(desk: Desk) -> None:
