@@ -174,7 +174,6 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(history.router(reader, gate, limits))
     app.include_router(stream.router(feed, doors, gate, limits))
     # The last one added is the outermost. What a WebSocket need not go through costs no viewer anything.
-    app.add_middleware(telemetry.CountedRequests)
     app.add_middleware(Timed, timings=timings)
     app.add_middleware(SafeHeaders)
     app.add_middleware(LiveSocket, feed=feed, gate=gate, doors=doors, spend=limits.spend_handshake)
