@@ -63,6 +63,7 @@ from gateway.security.shared_windows import SharedWindows
 from gateway.security.signing import SigningKeys
 from gateway.security.tokens import AccessTokens
 from gateway.settings import GatewaySettings, listed
+from gateway.siblings import Siblings
 from gateway.statements import endpoint as statements
 from gateway.statements.store import Statements
 from wire import topics
@@ -107,8 +108,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         Probe("history", reader.check),
     )
     groups, there = our_groups(), topics.load()
+    seen = workers.Seen(client)
+    heartbeats = Probe("workers", seen.ask, workers.FRESH_S)
     sampler = Sampler(
-        listed(settings.kafka), lambda: workers.heartbeats(client), exporting.tell, groups, surveyed=tuple(there)
+        listed(settings.kafka), lambda: seen.by(heartbeats), exporting.tell, groups, surveyed=tuple(there)
     )
     canary = Canary(publisher, feed, settings.probe_every_s)
     recorder = Recorder(database)
@@ -119,10 +122,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     access = DashboardAccess(settings.dashboard_access, listed(settings.dashboard_hosts))
     gate = Gate(access, KeyAccess(keys, limits, Role.ADMIN), tokens, roster, recorder)
 
-    seen = workers.Seen(client)
-    heartbeats = Probe("workers", seen.ask)
+    siblings = Siblings(client)
     ledger = Ledger(database, objectives.tell)
-    lookout = Lookout(asked, heartbeats, seen, lambda: canary.found, sampler, limits, audited(settings.kafka), ledger)
+    ask_audit = audited(settings.kafka)
+    lookout = Lookout(asked, heartbeats, seen, lambda: canary.found, sampler, limits, ask_audit, ledger, siblings)
     bound = Bound(settings.live_viewers_max, settings.live_viewers_per_address, settings.live_viewers_per_user)
     doors, timings, pulse = Doors(bound), Timings(), Pulse()
 
@@ -137,6 +140,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
                 roster,
                 recorder,
                 ledger,
+                siblings,
                 claims,
                 publisher,
                 feed,

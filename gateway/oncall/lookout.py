@@ -23,6 +23,7 @@ from gateway.oncall.changes import Changes
 from gateway.oncall.reasons import Audited, Level, Reason
 from gateway.probes import Probe
 from gateway.security.limits import Limits
+from gateway.siblings import Siblings
 
 EVERY_S = 2.0
 AUDIT_EVERY_S = 60.0  # balances are told a few seconds after their minute
@@ -59,6 +60,7 @@ class Lookout:
         limits: Limits,
         ask_audit: Ask,
         ledger: Ledger,
+        siblings: Siblings,
     ) -> None:
         """`heartbeats`: asks by `seen`. Opens nothing."""
         self.changes = Changes()
@@ -70,6 +72,7 @@ class Lookout:
         self._limits = limits
         self._ask_audit = ask_audit
         self._ledger = ledger
+        self._siblings = siblings
         self._audited: Audited | None = None
         self._audit_away = ""
         self._newest: Look | None = None
@@ -103,6 +106,7 @@ class Lookout:
                 *reasons.servers(servers),
                 *reasons.groups(view.groups.values(), time.monotonic(), now_ms),
                 *reasons.pipelines(idle, {beat.app: beat.reason for beat in beats if beat.reason}),
+                *reasons.gateways(self._siblings.silent, now_ms),
                 *reasons.probe(round_),
                 *reasons.audit(self._audited),
                 *reasons.rates(self._limits.away),

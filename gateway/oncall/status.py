@@ -23,7 +23,8 @@ Verdict = Annotated[
 About = Annotated[
     str,
     Field(
-        description="a server, `group NAME`, `workers PIPELINE`, `probe`, `audit` or `rate limits`", examples=["kafka"]
+        description="a server, `group NAME`, `workers PIPELINE`, `gateway HOST PID`, `probe`, `audit` or `rate limits`",
+        examples=["kafka"],
     ),
 ]
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from asyncio.subprocess import PIPE
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gateway_process
 import httpx
@@ -19,6 +20,7 @@ import pytest
 import redis.asyncio as redis
 from aiokafka import AIOKafkaProducer
 from doors import URL, make_topics, prepared, problem
+from gateway_process import ended, serving
 from running import PATIENCE, PROJECT, eventually
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
@@ -31,7 +33,7 @@ from stack import ports
 from stack.kafka import Kafka
 from stack.postgres import Postgres
 from stack.valkey import Valkey
-from wire import audit, channels, frames, topics, workers
+from wire import audit, channels, frames, gateways, topics, workers
 from wire.audit import Balance, Stage, Totals, Wrong
 from wire.frames import PROTOCOL, Subscribe
 from wire.workers import Heartbeat
@@ -45,11 +47,20 @@ WITHIN_S = 40
 class Desk:
     """One gateway for all tests here, a process of its own."""
 
-    def __init__(self, port: int, kafka: str, redis_url: str, course: str, found: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        port: int,
+        kafka: str,
+        redis_url: str,
+        course: str,
+        found: Mapping[str, str],
+        environment: Mapping[str, str],
+    ) -> None:
         self.port = port
         self.kafka = kafka
         self.redis_url = redis_url
         self.course = course
+        self.environment = environment
         self.headers = {name: {"Authorization": f"Bearer {key}"} for name, key in found.items()}
 
     async def get(self, path: str, who: str = "admin", **query: Any) -> httpx.Response:
@@ -94,19 +105,22 @@ def desk(module_kafka: Kafka, postgres: Postgres, servers_dir: Path, cache_dir: 
             admin = await keys.create(database, "ops", role=Role.ADMIN)
             slow = await keys.create(database, "slow", rate="1/hour")
         await does_not_add_up(module_kafka.address)
-        return Desk(port, module_kafka.address, redis_url, course, {"admin": admin, "producer": producer, "slow": slow})
+        found = {"admin": admin, "producer": producer, "slow": slow}
+        return Desk(port, module_kafka.address, redis_url, course, found, environment)
 
+    environment = {
+        "CLASSPULSE_KAFKA": module_kafka.address,
+        "CLASSPULSE_POSTGRES_URL": postgres_url,
+        "CLASSPULSE_REDIS_URL": redis_url,
+        "CLASSPULSE_PROBE_EVERY_S": "1",
+        "CLASSPULSE_RATE_LIMIT_WAIT_MS": "1000",  # a busy machine is not to look like a silent Redis
+    }
     made = asyncio.run(keyed())
-    environment = gateway_process.environment(
-        port,
-        CLASSPULSE_KAFKA=module_kafka.address,
-        CLASSPULSE_POSTGRES_URL=postgres_url,
-        CLASSPULSE_REDIS_URL=redis_url,
-        CLASSPULSE_PROBE_EVERY_S="1",
-        CLASSPULSE_RATE_LIMIT_WAIT_MS="1000",  # a busy machine is not to look like a silent Redis
-    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "gateway"], cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "gateway"],
+        cwd=PROJECT,
+        env=gateway_process.environment(port, **environment),
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield made
@@ -273,6 +287,38 @@ async def test_who_is_at_a_limit_is_told(desk: Desk) -> None:
     )  # fmt: skip
     assert not policies["unknown-keys"]["shared"]
     assert "is no `next` of a page" in problem(await desk.get("rate-limits", after="nobody"), 400)["detail"]
+
+
+async def test_another_gateway_that_is_frozen_is_told_and_one_that_ends_is_forgotten(desk: Desk) -> None:
+    async with redis.from_url(desk.redis_url) as client, serving(**desk.environment) as (_, other):
+
+        async def living() -> set[int]:
+            members = cast("list[bytes]", await client.zrange(channels.GATEWAYS, 0, -1))
+            return {gateways.decode(one).pid for one in members}
+
+        async def silent() -> dict[str, Any] | None:
+            reasons = (await desk.asked("system-status"))["reasons"]
+            return next((one for one in reasons if one["about"].startswith("gateway ")), None)
+
+        async def both() -> bool:
+            return other.pid in await living() and len(await living()) == 2
+
+        await eventually(both, 30, "both say that they live")
+        assert await silent() is None
+        other.send_signal(signal.SIGSTOP)
+        told = await eventually(silent, WITHIN_S, "it is told by the other one")
+        other.send_signal(signal.SIGCONT)
+        assert told is not None
+        assert told["about"].endswith(f" {other.pid}")
+        assert (told["verdict"], told["runbook"]) == ("degraded", "docs/runbook.md#gateway_silent")
+
+        async def back() -> bool:
+            return await silent() is None
+
+        await eventually(back, WITHIN_S, "it is back")
+        other.terminate()
+        await ended(other)
+        assert other.pid not in await living(), "in order, it says so"
 
 
 async def test_what_is_promised_is_counted(desk: Desk) -> None:
