@@ -32,8 +32,9 @@ def shown(told: Told) -> Iterator[RenderableType]:
         yield Text("")
         yield groups(told.consumers["groups"])
     if told.system:
-        yield Text("")
-        yield _objectives(told.system["objectives"])
+        if objectives := told.system.get("objectives"):  # a gateway that was not restarted yet has none
+            yield Text("")
+            yield _objectives(objectives)
         if told.system["changes"]:
             yield Text("")
             yield _changes(told.system["changes"])
