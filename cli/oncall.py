@@ -75,13 +75,23 @@ def _audit(said: dict[str, Any]) -> Text:
 
 def _objectives(told: list[dict[str, Any]]) -> Table:
     rows = table(
-        "objective", "promised", "kept, 30 d", "budget left", "burns 1 h", "6 h", "of", "", words=("objective", "")
+        "objective",
+        "promised",
+        "kept, 30 d",
+        "budget left",
+        "burns 1 h",
+        "6 h",
+        "bad",
+        "of",
+        "",
+        words=("objective", ""),
     )
     for one in told:
         rows.add_row(
-            plain(one["objective"]), f"{one['target']:.4g}", _number(one["share"], ".6g"),
-            _number(one["budget_left"], ".1%"), _number(one["burn_1h"], ".1f"), _number(one["burn_6h"], ".1f"),
-            f"{one['total']:,}", Text(f"too fast: {plain(one['runbook'])}", "red") if one["burning"] else "",
+            plain(one["objective"]), f"{100 * one['target']:g}%", _percent(one["share"], ".6g"),
+            _percent(one["budget_left"], ".1f"), _number(one["burn_1h"], ".1f"), _number(one["burn_6h"], ".1f"),
+            f"{one['bad']:,}", f"{one['total']:,}",
+            Text(f"too fast: {plain(one['runbook'])}", "red") if one["burning"] else "",
         )  # fmt: skip
     return rows
 
@@ -97,6 +107,10 @@ def _changes(told: list[dict[str, Any]]) -> Table:
 
 def _verdict(word: str) -> Text:
     return Text(plain(word), _STYLES.get(word, "red"))
+
+
+def _percent(share: float | None, spec: str) -> str:
+    return "" if share is None else f"{100 * share:{spec}}%"
 
 
 def _number(value: float | None, spec: str) -> str:

@@ -49,7 +49,7 @@ def test_the_verdict_comes_first_then_why_and_where_to_read_on() -> None:
     assert "probe: none is sent" in told
     assert any(line.startswith("audit: the last hour adds up") for line in told)
     (kept,) = (line for line in told if line.startswith("ingest"))
-    assert kept.split()[1:6] == ["0.999", "0.9", "-9900.0%", "100.0", "100.0"]
+    assert kept.split()[1:6] == ["99.9%", "90%", "-9900.0%", "100.0", "100.0"]
     assert kept.endswith("too fast: docs/runbook.md#ingesterrors")
     assert [line.split()[1:4] for line in told if line.endswith("redis is away") and "ok" in line] == [
         ["system", "ok", "degraded"],
