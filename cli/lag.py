@@ -12,23 +12,21 @@ import typer
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
-from cli.letters import plain
+from cli import cells
 from cli.questions import EXIT_FAILED, complain
 from cli.topics import KAFKA, Kafka
 from gateway import workers
 from gateway.lag import views
 from gateway.lag.board import View
 from gateway.lag.sampler import Sampler, our_groups
-from gateway.lag.states import PATIENCE, State
+from gateway.lag.states import PATIENCE
 from gateway.lag.views import Clock, ConsumersView, PartitionView
 
 EXIT_BAD = 1
 REDIS_TIMEOUT_S = 2.0
 # What one look cannot tell: whether anything moves, and whether whoever left comes back.
 LOOK_S = PATIENCE.trend_s + 1
-_STYLES = {State.IDLE: "dim", State.OK: "green", State.CATCHING_UP: "cyan", State.UNKNOWN: "yellow"}
 
 console = Console()
 
@@ -110,54 +108,26 @@ def _told(sampler: Sampler) -> ConsumersView:
 def _shown(sampler: Sampler, group: str) -> Group:
     told = _told(sampler)
     if not group:
-        return Group(_groups(told), *(_why(one.group, one.verdict, one.says) for one in told.groups))
+        shown = cells.groups([one.model_dump(mode="json") for one in told.groups])
+        return Group(shown, *(cells.why(one.group, one.verdict, one.says) for one in told.groups))
     (whole,) = (one for one in told.groups if one.group == group)
     rows = views.partitions(sampler.view, group, _clock())
     bad = [one for one in rows if not one.verdict.fine]
     return Group(
-        _why(group, whole.verdict, whole.says),
+        cells.why(group, whole.verdict, whole.says),
         _partitions(rows),
-        *(_why(f"{one.topic} {one.partition}", one.verdict, one.says) for one in bad),
+        *(cells.why(f"{one.topic} {one.partition}", one.verdict, one.says) for one in bad),
     )
 
 
-def _why(what: str, state: State, says: str) -> Text:
-    return Text(f"{what}: ").append_text(_verdict(state)).append(f": {plain(says)}")
-
-
-def _groups(told: ConsumersView) -> Table:
-    rows = _table("group", "verdict", "since", "lag", "oldest", "in/s", "out/s", "lost", "sure")
-    for one in told.groups:
-        since = "" if one.since is None else f"{one.since.astimezone():%H:%M:%S}"
-        rows.add_row(
-            one.group, _verdict(one.verdict), since, f"{one.lag:,}", _s(one.lag_s), f"{one.rate_in:,.1f}",
-            f"{one.rate_out:,.1f}", f"{one.lost:,}", f"{one.confidence:.0%}",
-        )  # fmt: skip
-    return rows
-
-
 def _partitions(told: list[PartitionView]) -> Table:
-    rows = _table("topic", "verdict", "committed", "end", "lag", "oldest", "in/s", "out/s", "sure")
+    rows = cells.table(
+        "topic", "verdict", "committed", "end", "lag", "oldest", "in/s", "out/s", "sure", words=("topic", "verdict")
+    )
     for one in told:
         rows.add_row(
-            f"{one.topic} {one.partition}", _verdict(one.verdict),
-            "never" if one.committed is None else f"{one.committed:,}", f"{one.end:,}", f"{one.lag:,}", _s(one.lag_s),
-            f"{one.rate_in:,.1f}", f"{one.rate_out:,.1f}", f"{one.confidence:.0%}",
+            f"{one.topic} {one.partition}", cells.verdict(one.verdict),
+            "never" if one.committed is None else f"{one.committed:,}", f"{one.end:,}", f"{one.lag:,}",
+            cells.seconds(one.lag_s), f"{one.rate_in:,.1f}", f"{one.rate_out:,.1f}", f"{one.confidence:.0%}",
         )  # fmt: skip
     return rows
-
-
-def _table(*names: str) -> Table:
-    rows = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    for name in names:
-        words = name in ("group", "topic", "verdict", "since")
-        rows.add_column(name, justify="left" if words else "right", no_wrap=True)
-    return rows
-
-
-def _verdict(state: State) -> Text:
-    return Text(state.words, _STYLES.get(state, "red"))
-
-
-def _s(seconds: float | None) -> str:
-    return "?" if seconds is None else f"{seconds:,.0f} s"

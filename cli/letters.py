@@ -6,6 +6,7 @@ from datetime import datetime
 from rich.table import Table
 from rich.text import Text
 
+from cli.cells import plain
 from gateway.admin.handling import Report
 from gateway.admin.letters import Letter
 from gateway.admin.views import utc, view
@@ -77,11 +78,6 @@ def _bytes(value: bytes | None, left_out: int) -> list[Text]:
     lines = [Text(f"{at:06x}  {shown[at : at + 32].hex(' ', 4)}") for at in range(0, len(shown), 32)]
     more = f", the first {HEX_MAX:,} here; --raw gives all" if len(value) > HEX_MAX else ""
     return [Text(f"{len(value):,} bytes{more}", "dim"), *lines]
-
-
-def plain(text: str) -> str:
-    """What a terminal would obey is shown instead."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _short(text: str) -> str:

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from cli.letters import plain
+from cli.cells import plain
 from gateway.admin.reading import KafkaAwayError, NotAllReadError, NotThereError, Progress
 
 EXIT_NOT_THERE = 1

@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -13,13 +14,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli import oncall
+from cli.desk import TIMEOUT_S, Desk, Told
 from stack import answers, child, state
 from stack.home import Home
 from stack.state import Run, Service
 
-HEALTH_TIMEOUT_S = 5.0  # the gateway gives each of its own questions less
-
 WATCH_S = 2.0
+EXIT_FAILING = 1
+EXIT_AWAY = 3  # as of `classpulse lag`, where 2 is a wrong option
 
 HIDDEN = "…"
 _PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*@")
@@ -32,16 +35,24 @@ console = Console()
 def status(
     json: Annotated[bool, typer.Option("--json", help="every address, port and pid, for programs")] = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="go on, until Ctrl-C")] = False,
+    url: Annotated[str, typer.Option(help="a gateway elsewhere; default: the stack of this home")] = "",
+    key_file: Annotated[
+        Path | None,
+        typer.Option(envvar="CLASSPULSE_ADMIN_KEY_FILE", dir_okay=False, help="with an admin's key for the gateway"),
+    ] = None,
 ) -> None:
-    """What runs, where, and how it is: first the verdict, and why."""
+    """What runs, where, and how it is: first the verdict, and why. Exit codes: 0 it runs; 1 it is failing; 2 a wrong
+    option; 3 nothing runs, or the gateway does not answer."""
     if json and watch:
         raise typer.BadParameter("--watch goes on, and --json is one answer: give one of both")
-    _show(json)
-    with contextlib.suppress(KeyboardInterrupt):
-        while watch:
-            time.sleep(WATCH_S)
-            console.clear()
-            _show(json)
+    code = _show(json, url, key_file, over=watch)
+    if watch:
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(WATCH_S)
+                _show(json, url, key_file, over=True)
+        return
+    raise typer.Exit(code)
 
 
 def whole(home: Home) -> dict[str, Any]:
@@ -57,27 +68,49 @@ def _run(home: Home) -> Run:
     return run
 
 
-def _show(json: bool) -> None:
+def _show(json: bool, url: str, key_file: Path | None, *, over: bool = False) -> int:
+    """The exit code. `over`: in place of what was shown before."""
     home = Home.of(os.environ)
-    if json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(whole(home))))
-        return
     run = _run(home)
-    health = _health(run)
-    workers = health.get("workers", [])
-    console.print(f"{run.state}   {run.dashboard if run.state == 'running' else ''}   home: {run.home}", soft_wrap=True)
-    if run.error:
-        console.print(run.error, style="red", markup=False, soft_wrap=True)
-    if run.state != "stopped":
-        if health:
-            reasons = "; ".join(health.get("reasons", []))
-            console.print(f"health: {health.get('status', 'unknown')}{reasons and f': {reasons}'}", highlight=False)
-            for ability in health.get("works", []):
-                if not ability["works"]:
-                    console.print(f"  not now: {ability['what']}; {ability['meanwhile']}", highlight=False)
-            console.print(_probe(health), highlight=False)
+    told = _desk(url, key_file, home, run).ask() if url or (run.state != "stopped" and run.dashboard) else Told()
+    if json:
+        here = {} if url else whole(home)
+        system = {"system": told.system or None, "consumers": told.consumers or None, "refusal": told.refusal}
+        typer.echo(msgspec.json.format(msgspec.json.encode({**here, **system})))
+    else:
+        with console.capture() as capture:  # so that what is watched is there at once
+            _print(run, url, told)
+        if over:
+            console.clear()
+        console.file.write(capture.get())
+        console.file.flush()
+    if not told.health:
+        return EXIT_AWAY
+    return EXIT_FAILING if told.system.get("verdict") == "failing" else 0
+
+
+def _desk(url: str, key_file: Path | None, home: Home, run: Run) -> Desk:
+    if url:
+        return Desk(f"{url.rstrip('/')}/", key_file, home, "")
+    return Desk(run.dashboard, key_file, home, run.environment.get("CLASSPULSE_POSTGRES_URL", ""))
+
+
+def _print(run: Run, url: str, told: Told) -> None:
+    if url:
+        console.print(url, soft_wrap=True)
+    else:
+        dashboard = run.dashboard if run.state == "running" else ""
+        console.print(f"{run.state}   {dashboard}   home: {run.home}", soft_wrap=True)
+        if run.error:
+            console.print(run.error, style="red", markup=False, soft_wrap=True)
+        if run.state == "stopped":
+            return
+    for each in oncall.shown(told):
+        console.print(each, highlight=False)
+    if not url:
         console.print(_services(run))
-        console.print(_workers(workers) if workers else "The gateway tells of no workers.")
+    workers = told.health.get("workers", [])
+    console.print(_workers(workers) if workers else "The gateway tells of no workers.")
 
 
 def logs(
@@ -108,19 +141,8 @@ def _health(run: Run) -> dict[str, Any]:
     """What the gateway says; nothing where it does not answer."""
     if run.state == "stopped" or not run.dashboard:
         return {}
-    found = answers.http_json(f"{run.dashboard}api/v1/health", timeout_s=HEALTH_TIMEOUT_S)
+    found = answers.http_json(f"{run.dashboard}api/v1/health", timeout_s=TIMEOUT_S)
     return found[1] if found is not None and isinstance(found[1], dict) else {}
-
-
-def _probe(health: dict[str, Any]) -> str:
-    """The way of an event from the door to a viewer."""
-    checks = health.get("checks", {})
-    if "probe:age" not in checks:
-        return "probe: none is sent"
-    age, latency = checks["probe:age"][0], checks.get("probe:latency")
-    took = f", after {latency[0]['observedValue']:,.0f} ms" if latency else ""
-    back = f"the newest that has come back{took}, was sent" if latency else "none has come back; the first was sent"
-    return f"probe: {back} {age['observedValue']:.0f} s ago"
 
 
 def _services(run: Run) -> Table:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from rich.text import Text
 
-from cli.letters import plain
+from cli.cells import plain
 from gateway.admin.fates import Fate
 from gateway.admin.trace_views import EventView, RecordView, SpanView, TraceView
 from wire import topics

@@ -41,6 +41,8 @@ from gateway.live import stream
 from gateway.live.doors import Bound, Doors
 from gateway.live.endpoint import LiveSocket
 from gateway.live.feed import Feed
+from gateway.objectives import exporting as objectives
+from gateway.objectives.ledger import Ledger
 from gateway.oncall import endpoint as oncall
 from gateway.oncall.lookout import Lookout, audited
 from gateway.oncall.meters import Meters
@@ -61,6 +63,7 @@ from gateway.security.shared_windows import SharedWindows
 from gateway.security.signing import SigningKeys
 from gateway.security.tokens import AccessTokens
 from gateway.settings import GatewaySettings, listed
+from gateway.siblings import Siblings
 from gateway.statements import endpoint as statements
 from gateway.statements.store import Statements
 from wire import topics
@@ -105,8 +108,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         Probe("history", reader.check),
     )
     groups, there = our_groups(), topics.load()
+    seen = workers.Seen(client)
+    heartbeats = Probe("workers", seen.ask, workers.FRESH_S)
     sampler = Sampler(
-        listed(settings.kafka), lambda: workers.heartbeats(client), exporting.tell, groups, surveyed=tuple(there)
+        listed(settings.kafka), lambda: seen.by(heartbeats), exporting.tell, groups, surveyed=tuple(there)
     )
     canary = Canary(publisher, feed, settings.probe_every_s)
     recorder = Recorder(database)
@@ -117,9 +122,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     access = DashboardAccess(settings.dashboard_access, listed(settings.dashboard_hosts))
     gate = Gate(access, KeyAccess(keys, limits, Role.ADMIN), tokens, roster, recorder)
 
-    seen = workers.Seen(client)
-    heartbeats = Probe("workers", seen.ask)
-    lookout = Lookout(asked, heartbeats, seen, lambda: canary.found, sampler, limits, audited(settings.kafka))
+    siblings = Siblings(client)
+    ledger = Ledger(database, objectives.tell)
+    ask_audit = audited(settings.kafka)
+    lookout = Lookout(asked, heartbeats, seen, lambda: canary.found, sampler, limits, ask_audit, ledger, siblings)
     bound = Bound(settings.live_viewers_max, settings.live_viewers_per_address, settings.live_viewers_per_user)
     doors, timings, pulse = Doors(bound), Timings(), Pulse()
 
@@ -133,6 +139,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
                 windows,
                 roster,
                 recorder,
+                ledger,
+                siblings,
                 claims,
                 publisher,
                 feed,
@@ -170,7 +178,6 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(history.router(reader, gate, limits))
     app.include_router(stream.router(feed, doors, gate, limits))
     # The last one added is the outermost. What a WebSocket need not go through costs no viewer anything.
-    app.add_middleware(telemetry.CountedRequests)
     app.add_middleware(Timed, timings=timings)
     app.add_middleware(SafeHeaders)
     app.add_middleware(LiveSocket, feed=feed, gate=gate, doors=doors, spend=limits.spend_handshake)

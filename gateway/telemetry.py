@@ -1,7 +1,7 @@
 """The gateway's own Prometheus metrics, and where they are told: `GET /metrics` (docs/metrics.md)."""
 
 import os
-import time
+from functools import cache
 
 from fastapi import APIRouter, Depends, Request
 from prometheus_client import (
@@ -15,7 +15,6 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway import problems
 from gateway.security.gate import Gate
@@ -80,6 +79,26 @@ GROUPS_SEEN = Gauge(
     multiprocess_mode="mostrecent",
 )
 
+# Each process knows the same of all, as PostgreSQL adds it up: the newest is told.
+OBJECTIVE_SHARE = Gauge(
+    "classpulse_objective_share",
+    "Good ones of all, of 30 days, as the gateway counts them itself; NaN where there were none.",
+    ["objective"],
+    multiprocess_mode="mostrecent",
+)
+OBJECTIVE_BUDGET = Gauge(
+    "classpulse_objective_budget_left",
+    "Of what may fail in 30 days: 1 is all, below 0 more than all is spent; NaN where there is no budget.",
+    ["objective"],
+    multiprocess_mode="mostrecent",
+)
+OBJECTIVE_BURN = Gauge(
+    "classpulse_objective_burn_rate",
+    "Share of bad ones in the window over the share allowed; NaN as for the budget.",
+    ["objective", "window"],
+    multiprocess_mode="mostrecent",
+)
+
 HTTP_REQUESTS = Counter("classpulse_http_requests_total", "Requests answered.", ["route", "method", "status_class"])
 HTTP_SECONDS = Histogram(
     "classpulse_http_request_duration_seconds",
@@ -91,39 +110,16 @@ OTHER = "other"  # whatever else a client may make up
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
 
 
-class CountedRequests:
-    """ASGI: `app.add_middleware(CountedRequests)`, as the outermost, which sees what others answer by themselves."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        began_s = time.perf_counter()
-        begun = False
-
-        async def counted(message: Message) -> None:
-            nonlocal begun
-            if message["type"] == "http.response.start" and not begun:
-                begun = True
-                _count(scope, message["status"], time.perf_counter() - began_s)
-            await send(message)
-
-        try:
-            await self._app(scope, receive, counted)
-        except Exception:
-            if not begun:  # whoever is around us answers 500
-                _count(scope, 500, time.perf_counter() - began_s)
-            raise
+def count(route: str, method: str, status: int, took_s: float) -> None:
+    """A request that has been answered: its route's template, or OTHER."""
+    requests, seconds = _of(route, method if method in _METHODS else OTHER, f"{status // 100}xx")
+    requests.inc()
+    seconds.observe(took_s)
 
 
-def _count(scope: Scope, status: int, took_s: float) -> None:
-    # By its template, which FastAPI leaves there: as it was asked there are as many as students.
-    route = getattr(scope.get("route"), "path_format", OTHER)
-    method = scope["method"] if scope["method"] in _METHODS else OTHER
-    HTTP_REQUESTS.labels(route, method, f"{status // 100}xx").inc()
-    HTTP_SECONDS.labels(route, method).observe(took_s)
+@cache  # as many as there are routes, methods and classes; finding them by their labels takes longer than to count
+def _of(route: str, method: str, status_class: str) -> tuple[Counter, Histogram]:
+    return HTTP_REQUESTS.labels(route, method, status_class), HTTP_SECONDS.labels(route, method)
 
 
 def observe(at: str, delays_ms: list[int]) -> None:

@@ -4,12 +4,14 @@ import msgspec
 import redis.asyncio as redis
 import structlog
 
+from gateway.probes import Probe
 from wire import channels, workers
 from wire.workers import Heartbeat
 
 log = structlog.get_logger(__name__)
 
 PIPELINES = ("aggregate", "live", "history")  # each needs a worker that is ready, or numbers stop
+FRESH_S = channels.HEARTBEAT_S * 0.9  # before that there is hardly anything new
 _SCAN_KEYS = 1_000  # looked at a step: a step then takes Redis well under a millisecond
 
 
@@ -38,6 +40,14 @@ class Seen:
         """For a Probe, which bounds it. Raises redis.RedisError or OSError."""
         self.beats = await heartbeats(self._client)
         return f"{len(self.beats)} workers say that they live"
+
+    async def by(self, asked: Probe) -> list[Heartbeat]:
+        """What that Probe, which asks by this, has found last: however many want to know, Redis is asked once. Raises
+        OSError where they cannot be read."""
+        found = await asked.finding()
+        if not found.up:
+            raise ConnectionError(found.detail)
+        return self.beats
 
 
 def idle_pipelines(beats: list[Heartbeat]) -> list[str]:

@@ -58,10 +58,13 @@ def http_status(url: str, timeout_s: float = 2.0) -> int | None:
     return None if found is None else found[0]
 
 
-def http_json(url: str, payload: Any = None, *, token: str = "", timeout_s: float = 5.0) -> tuple[int, Any] | None:
-    """Status and body of a GET, or of a POST of `payload` as JSON; `token` is InfluxDB's. A body that is no JSON is
-    None."""
-    found = _http("GET" if payload is None else "POST", url, payload, token, timeout_s)
+def http_json(
+    url: str, payload: Any = None, *, token: str = "", key: str = "", timeout_s: float = 5.0
+) -> tuple[int, Any] | None:
+    """Status and body of a GET, or of a POST of `payload` as JSON; `token` is InfluxDB's, `key` the gateway's. A body
+    that is no JSON is None."""
+    shown = f"Token {token}" if token else f"Bearer {key}" if key else ""
+    found = _http("GET" if payload is None else "POST", url, payload, shown, timeout_s)
     if found is None:
         return None
     status, body = found
@@ -71,14 +74,14 @@ def http_json(url: str, payload: Any = None, *, token: str = "", timeout_s: floa
         return status, None
 
 
-def _http(method: str, url: str, payload: Any, token: str, timeout_s: float) -> tuple[int, bytes] | None:
+def _http(method: str, url: str, payload: Any, authorization: str, timeout_s: float) -> tuple[int, bytes] | None:
     parts = urlsplit(url)
     of = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = of(parts.hostname or "127.0.0.1", parts.port, timeout=timeout_s)
     body = None if payload is None else json.dumps(payload)
     headers = {} if payload is None else {"Content-Type": "application/json"}
-    if token:
-        headers["Authorization"] = f"Token {token}"
+    if authorization:
+        headers["Authorization"] = authorization
     try:
         connection.request(method, f"{parts.path or '/'}?{parts.query}", body, headers)
         response = connection.getresponse()

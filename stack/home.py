@@ -42,6 +42,11 @@ class Home:
         return self.folder / "demo.key"
 
     @property
+    def status_key_file(self) -> Path:
+        """An admin's key, made by `classpulse status` for itself."""
+        return self.folder / "status.key"
+
+    @property
     def demo_roster_file(self) -> Path:
         return self.folder / "demo-roster.csv"
 

@@ -56,3 +56,5 @@ def worker(worker_id: str) -> str:
 
 
 WORKERS = f"{PREFIX}:worker:*"  # the pattern that finds every worker's key
+
+GATEWAYS = f"{PREFIX}:gateways"  # sorted set: `wire.gateways.Sibling` as JSON → when it last said that it lives

@@ -7,12 +7,12 @@ while he is near, one folded frame with the newest of each value once he is not.
 and those who are equally far behind share one frame. When he has all there is he is back in his group.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
+from gateway.live.groups import Groups
 from gateway.live.position import Metrics, Place, Position
 from gateway.live.scope import LiveScope, View
-from gateway.live.viewer import Group, Outlet, Viewer
+from gateway.live.viewer import Outlet, Viewer
 from wire.frames import Update
 from wire.metrics import MetricPoint
 
@@ -28,8 +28,7 @@ class FanOut:
         """`changed` is called whenever there may be something to `flush`."""
         self.changed = changed
         self._scopes: dict[str, LiveScope] = {}
-        self._groups: dict[frozenset[View], Group] = {}
-        self._groups_of: defaultdict[View, dict[Group, None]] = defaultdict(dict)
+        self._groups = Groups()
         self._viewers: set[Viewer] = set()
         self._behind: dict[Viewer, None] = {}
         self._dirty: dict[View, None] = {}
@@ -122,7 +121,7 @@ class FanOut:
         }
         late = [
             viewer
-            for group in self._groups.values()
+            for group in self._groups
             for due_s in [max((told_s[view] for view in group.views), default=0.0)]
             for viewer in group.viewers
             if viewer.read_s < due_s or viewer.outlet.pending > pending_max
@@ -175,9 +174,8 @@ class FanOut:
     def flush(self, now_s: float) -> None:
         """Gives everybody what there is, as far as there is room."""
         dirty, self._dirty = self._dirty, {}
-        groups = {group: None for view in dirty for group in self._groups_of.get(view, ())}
         fallen = []
-        for group in groups:
+        for group in self._groups.that_watch(dirty):
             data = b"".join([view.fresh for view in group.views])
             self.deliveries += len(group.viewers)
             for viewer in group.viewers:
@@ -204,34 +202,16 @@ class FanOut:
 
     def _step_in(self, viewer: Viewer, now_s: float) -> None:
         views = frozenset(viewer.positions)
-        group = self._groups.get(views)
-        if group is None:
-            group = self._groups[views] = Group(views)
-            for view in views:
-                self._groups_of[view][group] = None
-                view.kept_up = True
-        group.viewers.add(viewer)
+        self._groups.add(viewer, views)
         for view in views:
             view.told(now_s)
-        viewer.group, viewer.positions = group, {}
         del self._behind[viewer]
 
     def _step_out(self, viewer: Viewer) -> None:
         """He gets positions of his own."""
         self._behind[viewer] = None
         self.changed()
-        if (group := viewer.group) is None:
-            return
-        viewer.group, viewer.positions = None, {view: view.position() for view in viewer.views.values()}
-        group.viewers.discard(viewer)
-        if not group.viewers:
-            del self._groups[group.views]
-            for view in group.views:
-                groups = self._groups_of[view]
-                del groups[group]
-                if not groups:
-                    del self._groups_of[view]
-                    view.kept_up = False
+        self._groups.discard(viewer)
 
     def _mark(self, view: View) -> None:
         self._dirty[view] = None

@@ -16,11 +16,14 @@ from gateway.admin.audit_views import audit_view
 from gateway.admin.reading import KafkaAwayError
 from gateway.canary import Round
 from gateway.lag.sampler import Sampler
+from gateway.objectives import promises
+from gateway.objectives.ledger import Ledger
 from gateway.oncall import reasons
 from gateway.oncall.changes import Changes
 from gateway.oncall.reasons import Audited, Level, Reason
 from gateway.probes import Probe
 from gateway.security.limits import Limits
+from gateway.siblings import Siblings
 
 EVERY_S = 2.0
 AUDIT_EVERY_S = 60.0  # balances are told a few seconds after their minute
@@ -42,6 +45,8 @@ class Look:
     probe: Round | None
     audited: Audited | None  # None: not yet
     audit_away: str  # why it could not be looked at last; "": it could
+    objectives: Sequence[promises.Standing] = ()
+    stored_s: float | None = None  # epoch: the objectives have what other processes had counted then
 
 
 class Lookout:
@@ -54,6 +59,8 @@ class Lookout:
         sampler: Sampler,
         limits: Limits,
         ask_audit: Ask,
+        ledger: Ledger,
+        siblings: Siblings,
     ) -> None:
         """`heartbeats`: asks by `seen`. Opens nothing."""
         self.changes = Changes()
@@ -64,6 +71,8 @@ class Lookout:
         self._sampler = sampler
         self._limits = limits
         self._ask_audit = ask_audit
+        self._ledger = ledger
+        self._siblings = siblings
         self._audited: Audited | None = None
         self._audit_away = ""
         self._newest: Look | None = None
@@ -97,6 +106,7 @@ class Lookout:
                 *reasons.servers(servers),
                 *reasons.groups(view.groups.values(), time.monotonic(), now_ms),
                 *reasons.pipelines(idle, {beat.app: beat.reason for beat in beats if beat.reason}),
+                *reasons.gateways(self._siblings.silent, now_ms),
                 *reasons.probe(round_),
                 *reasons.audit(self._audited),
                 *reasons.rates(self._limits.away),
@@ -104,7 +114,17 @@ class Lookout:
         )
         self.changes.note(wrong, now_ms)
         works = abilities.standings(abilities.missing(servers, idle))
-        self._newest = Look(now_ms, reasons.level(wrong), wrong, works, round_, self._audited, self._audit_away)
+        self._newest = Look(
+            now_ms,
+            reasons.level(wrong),
+            wrong,
+            works,
+            round_,
+            self._audited,
+            self._audit_away,
+            self._ledger.standings,
+            self._ledger.stored_s,
+        )
         return self._newest
 
     async def _run(self) -> NoReturn:
@@ -121,6 +141,7 @@ class Lookout:
             await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 -- jitter, not a secret
             try:
                 self._audited, self._audit_away = await self._ask_audit(), ""
+                self._ledger.note_audit(self._audited.adds_up)
             except KafkaAwayError as error:
                 self._audit_away = str(error)
             except Exception as error:

@@ -9,6 +9,7 @@ from gateway.canary import Round
 from gateway.lag.states import State
 from gateway.lag.summary import GroupVerdict
 from gateway.probes import Finding
+from gateway.siblings import Silent
 
 RUNBOOK = "docs/runbook.md"
 
@@ -51,7 +52,7 @@ class Audited:
 # A server away is what all else comes of, so it is told first; then what is lost or wrong; then what stands still.
 _SERVERS = {KAFKA: (Level.FAILING, 100), POSTGRESQL: (Level.FAILING, 80), REDIS: (Level.DEGRADED, 70)}
 _SERVERS[HISTORY] = (Level.DEGRADED, 60)
-_LOST, _AUDIT, _NO_WORKER, _PROBE, _RATES = 95, 90, 50, 30, 10
+_LOST, _AUDIT, _GATEWAY, _NO_WORKER, _PROBE, _RATES = 95, 90, 58, 50, 30, 10
 _GROUPS = {  # State.severity apart, as the level is another
     State.LOSING_DATA: (Level.FAILING, _LOST),
     State.STOPPED: (Level.DEGRADED, 55),
@@ -107,6 +108,21 @@ def pipelines(idle: Iterable[str], why: Mapping[str, str]) -> list[Reason]:
             section="no_worker",
         )
         for app in idle
+    ]
+
+
+def gateways(silent: Iterable[Silent], now_ms: int) -> list[Reason]:
+    return [
+        Reason(
+            about=f"gateway {one.who.host} {one.who.pid}",
+            level=Level.DEGRADED,
+            rank=_GATEWAY,
+            says=f"the gateway's process {one.who.pid} on {one.who.host} is silent for {one.for_s:.0f} s: it is "
+            "frozen, or its machine is away",
+            section="gateway_silent",
+            since_ms=now_ms - round(one.for_s * 1000),
+        )
+        for one in silent
     ]
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from gateway.findings import Works
+from gateway.objectives import views as objectives
+from gateway.objectives.views import ObjectiveView
 from gateway.oncall.changes import Change, Changes
 from gateway.oncall.lookout import Look
 from gateway.oncall.reasons import RUNBOOK, Level, Reason
@@ -21,7 +23,8 @@ Verdict = Annotated[
 About = Annotated[
     str,
     Field(
-        description="a server, `group NAME`, `workers PIPELINE`, `probe`, `audit` or `rate limits`", examples=["kafka"]
+        description="a server, `group NAME`, `workers PIPELINE`, `gateway HOST PID`, `probe`, `audit` or `rate limits`",
+        examples=["kafka"],
     ),
 ]
 
@@ -63,6 +66,7 @@ class SystemStatus(BaseModel):
     works: Annotated[list[Works], Field(description="what works, and what becomes of the rest meanwhile")]
     probe: Annotated[ProbeView | None, Field(description="null: none is sent")]
     audit: AuditLook
+    objectives: Annotated[list[ObjectiveView], Field(description="what is promised, and how much of it is kept")]
     changes: Annotated[list[ChangeView], Field(description="of the last hour, the newest first")]
     next: Annotated[int | None, Field(description="`before` of the next page of changes; null: this is the last")]
 
@@ -87,6 +91,7 @@ def view(look: Look, changes: Changes, now_ms: int, limit: int, before: int | No
             adds_up=None if audited is None else audited.adds_up,
             says=look.audit_away or ("not looked at yet" if audited is None else audited.says),
         ),
+        objectives=objectives.view(look.objectives, look.stored_s),
         changes=[_change(one) for one in page],
         next=page[-1].number if page and len(lately) > limit else None,
     )

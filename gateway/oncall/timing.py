@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway import telemetry
 from gateway.oncall.spread import NOTHING, Spread, Tally
 
 PERIOD_S = 300.0
@@ -72,7 +73,7 @@ class Timings:
 
 
 class Timed:
-    """ASGI: `app.add_middleware(Timed, timings=...)`, as the last, so that the others are timed too."""
+    """ASGI: `app.add_middleware(Timed, timings=...)`, outside of what answers by itself. Counts for Prometheus too."""
 
     def __init__(self, app: ASGIApp, timings: Timings, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
@@ -85,28 +86,32 @@ class Timed:
         began_s = self._clock()
         begun = False
 
-        def note(failed: bool) -> None:
+        def note(status: int | None) -> None:
+            """None: there is no answer, and nobody to get one."""
             nonlocal begun
             begun = True
             self._timings.under_way -= 1
             now_s = self._clock()
-            self._timings.add(_named(scope), now_s - began_s, failed, now_s)
+            # By its template, which FastAPI leaves there: as it was asked there are as many as students.
+            path, method = getattr(scope.get("route"), "path_format", None), scope["method"]
+            name = NONE if path is None else f"{method} {path}"
+            self._timings.add(name, now_s - began_s, status is None or status >= 500, now_s)
+            if status is not None:
+                telemetry.count(telemetry.OTHER if path is None else path, method, status, now_s - began_s)
 
         async def timed(message: Message) -> None:
-            if message["type"] == "http.response.start" and not begun:
-                note(message["status"] >= 500)
+            if not begun and message["type"] == "http.response.start":
+                note(message["status"])
             await send(message)
 
         self._timings.under_way += 1
         try:
             await self._app(scope, receive, timed)
+        except Exception:
+            if not begun:  # whoever is around us answers 500
+                note(500)
+            raise
         finally:
-            if not begun:  # it failed, or the client has gone
-                note(True)
+            if not begun:
+                note(None)
         return None
-
-
-def _named(scope: Scope) -> str:
-    """As OpenAPI has it: paths that are asked for have no bound."""
-    path = getattr(scope.get("route"), "path_format", None)
-    return NONE if path is None else f"{scope['method']} {path}"

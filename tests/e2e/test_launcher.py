@@ -145,6 +145,11 @@ async def _as_told(stack: RunningStack, told: str) -> dict[str, Any]:
     assert (asked["state"], asked["dashboard"]) == ("running", status["dashboard"])
     table = stack.run("status")
     assert all(name in table for name in SERVERS | PROCESSES)
+    assert "kept, 30 d" in table, "an admin's key is made, and the gateway tells all"
+    key_file = stack.home / "status.key"
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    key_file.write_text("cp_of_another_database")
+    assert "kept, 30 d" in stack.run("status"), "one that is not known is made anew"
     assert "serves" not in stack.run("logs", "kafka", "-n", "5")
     return status
 

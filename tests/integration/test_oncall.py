@@ -1,14 +1,18 @@
 """What the one on call asks, of a gateway with real servers: the numbers are those of what was done to it."""
 
 import asyncio
+import json
+import os
+import signal
 import subprocess
 import sys
 import time
 import uuid
+from asyncio.subprocess import PIPE
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gateway_process
 import httpx
@@ -16,6 +20,7 @@ import pytest
 import redis.asyncio as redis
 from aiokafka import AIOKafkaProducer
 from doors import URL, make_topics, prepared, problem
+from gateway_process import ended, serving
 from running import PATIENCE, PROJECT, eventually
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
@@ -28,7 +33,7 @@ from stack import ports
 from stack.kafka import Kafka
 from stack.postgres import Postgres
 from stack.valkey import Valkey
-from wire import audit, channels, frames, topics, workers
+from wire import audit, channels, frames, gateways, topics, workers
 from wire.audit import Balance, Stage, Totals, Wrong
 from wire.frames import PROTOCOL, Subscribe
 from wire.workers import Heartbeat
@@ -42,11 +47,20 @@ WITHIN_S = 40
 class Desk:
     """One gateway for all tests here, a process of its own."""
 
-    def __init__(self, port: int, kafka: str, redis_url: str, course: str, found: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        port: int,
+        kafka: str,
+        redis_url: str,
+        course: str,
+        found: Mapping[str, str],
+        environment: Mapping[str, str],
+    ) -> None:
         self.port = port
         self.kafka = kafka
         self.redis_url = redis_url
         self.course = course
+        self.environment = environment
         self.headers = {name: {"Authorization": f"Bearer {key}"} for name, key in found.items()}
 
     async def get(self, path: str, who: str = "admin", **query: Any) -> httpx.Response:
@@ -91,19 +105,22 @@ def desk(module_kafka: Kafka, postgres: Postgres, servers_dir: Path, cache_dir: 
             admin = await keys.create(database, "ops", role=Role.ADMIN)
             slow = await keys.create(database, "slow", rate="1/hour")
         await does_not_add_up(module_kafka.address)
-        return Desk(port, module_kafka.address, redis_url, course, {"admin": admin, "producer": producer, "slow": slow})
+        found = {"admin": admin, "producer": producer, "slow": slow}
+        return Desk(port, module_kafka.address, redis_url, course, found, environment)
 
+    environment = {
+        "CLASSPULSE_KAFKA": module_kafka.address,
+        "CLASSPULSE_POSTGRES_URL": postgres_url,
+        "CLASSPULSE_REDIS_URL": redis_url,
+        "CLASSPULSE_PROBE_EVERY_S": "1",
+        "CLASSPULSE_RATE_LIMIT_WAIT_MS": "1000",  # a busy machine is not to look like a silent Redis
+    }
     made = asyncio.run(keyed())
-    environment = gateway_process.environment(
-        port,
-        CLASSPULSE_KAFKA=module_kafka.address,
-        CLASSPULSE_POSTGRES_URL=postgres_url,
-        CLASSPULSE_REDIS_URL=redis_url,
-        CLASSPULSE_PROBE_EVERY_S="1",
-        CLASSPULSE_RATE_LIMIT_WAIT_MS="1000",  # a busy machine is not to look like a silent Redis
-    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "gateway"], cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "gateway"],
+        cwd=PROJECT,
+        env=gateway_process.environment(port, **environment),
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield made
@@ -270,6 +287,97 @@ async def test_who_is_at_a_limit_is_told(desk: Desk) -> None:
     )  # fmt: skip
     assert not policies["unknown-keys"]["shared"]
     assert "is no `next` of a page" in problem(await desk.get("rate-limits", after="nobody"), 400)["detail"]
+
+
+async def test_another_gateway_that_is_frozen_is_told_and_one_that_ends_is_forgotten(desk: Desk) -> None:
+    async with redis.from_url(desk.redis_url) as client, serving(**desk.environment) as (_, other):
+
+        async def living() -> set[int]:
+            members = cast("list[bytes]", await client.zrange(channels.GATEWAYS, 0, -1))
+            return {gateways.decode(one).pid for one in members}
+
+        async def silent() -> dict[str, Any] | None:
+            reasons = (await desk.asked("system-status"))["reasons"]
+            return next((one for one in reasons if one["about"].startswith("gateway ")), None)
+
+        async def both() -> bool:
+            return other.pid in await living() and len(await living()) == 2
+
+        await eventually(both, 30, "both say that they live")
+        assert await silent() is None
+        other.send_signal(signal.SIGSTOP)
+        told = await eventually(silent, WITHIN_S, "it is told by the other one")
+        other.send_signal(signal.SIGCONT)
+        assert told is not None
+        assert told["about"].endswith(f" {other.pid}")
+        assert (told["verdict"], told["runbook"]) == ("degraded", "docs/runbook.md#gateway_silent")
+
+        async def back() -> bool:
+            return await silent() is None
+
+        await eventually(back, WITHIN_S, "it is back")
+        other.terminate()
+        await ended(other)
+        assert other.pid not in await living(), "in order, it says so"
+
+
+async def test_what_is_promised_is_counted(desk: Desk) -> None:
+    async def posted() -> bool:
+        return await desk.post("producer", 1) == 202
+
+    await eventually(posted, 30, "the door is open")
+
+    async def told() -> dict[str, Any] | None:
+        by = {one["objective"]: one for one in (await desk.asked("system-status"))["objectives"]}
+        kept = by["ingest"]["total"] > by["ingest"]["bad"] and by["correctness"]["bad"]
+        return by if kept and by["ingest"]["stored"] else None
+
+    by = await eventually(told, WITHIN_S, "requests and looks at the audit are counted, and PostgreSQL has been asked")
+    assert by is not None
+    ingest, correctness = by["ingest"], by["correctness"]
+    assert (ingest["target"], ingest["runbook"]) == (0.999, "docs/runbook.md#ingesterrors")
+    assert ingest["share"] == pytest.approx(1 - ingest["bad"] / ingest["total"], abs=1e-6)
+    assert ingest["budget_left"] == pytest.approx(1 - ingest["bad"] / ingest["total"] / 0.001, abs=1e-5)
+    assert (correctness["share"], correctness["budget_left"], correctness["burning"]) == (0, None, True)
+    assert by["freshness"].items() >= {"total": 0, "share": None, "burn_1h": None, "burning": False}.items()
+    (share,) = (await desk.asked("metrics", limit=1, after="classpulse_objective_burn_rate"))["metrics"]
+    values = {one["labels"]["objective"]: one["value"] for one in share["samples"]}
+    assert share["name"] == "classpulse_objective_share"
+    assert (values["correctness"], values["freshness"]) == (0, "NaN")
+
+
+async def test_the_command_shows_the_same(desk: Desk, tmp_path: Path) -> None:
+    key_file = tmp_path / "admin.key"
+    key_file.write_text(desk.headers["admin"]["Authorization"].removeprefix("Bearer "))
+
+    async def shown(*more: str) -> tuple[int | None, str]:
+        command = [sys.executable, "-m", "cli.main", "status", f"--url=http://127.0.0.1:{desk.port}", *more]
+        environment = {**os.environ, "COLUMNS": "200", "CLASSPULSE_HOME": str(tmp_path)}
+        asked = await asyncio.create_subprocess_exec(*command, cwd=PROJECT, env=environment, stdout=PIPE)
+        said, _ = await asked.communicate()
+        return asked.returncode, said.decode()
+
+    async def failing() -> str:
+        code, said = await shown(f"--key-file={key_file}")
+        return said if code == 1 and "audit_wrong" in said else ""
+
+    said = await eventually(failing, WITHIN_S, "failing is exit code 1")
+    assert said is not None
+    for words in (
+        *("failing since", "do not add up", "docs/runbook.md#no_worker", "not now:", "probe: none has come back"),
+        *("aggregate", "kept, 30 d", "correctness", "too fast: docs/runbook.md#audit_wrong", "changed"),
+    ):
+        assert words in said, (words, said)
+    code, said = await shown(f"--key-file={key_file}", "--json")
+    told = json.loads(said)
+    assert (code, told["system"]["verdict"], told["refusal"]) == (1, "failing", "")
+    assert {one["group"] for one in told["consumers"]["groups"]} == {"aggregate", "live", "history"}
+    code, said = await shown()
+    assert code == 0, "what is not told is not failing"
+    assert "health: fail" in said or "health: warn" in said
+    assert "an admin's key is needed" in said
+    code, said = await shown(f"--url=http://127.0.0.1:{ports.free()}")
+    assert (code, "does not answer" in said) == (3, True)
 
 
 async def test_metrics_are_those_of_prometheus(desk: Desk) -> None:

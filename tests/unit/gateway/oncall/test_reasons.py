@@ -9,6 +9,8 @@ from gateway.lag.summary import GroupVerdict
 from gateway.oncall import reasons
 from gateway.oncall.reasons import Audited, Level, Reason
 from gateway.probes import Finding
+from gateway.siblings import Silent
+from wire.gateways import Sibling
 
 RUNBOOK = Path(__file__).parents[4] / "docs" / "runbook.md"
 
@@ -27,6 +29,7 @@ def group(name: str, state: State, since_s: float | None = 5.0) -> GroupVerdict:
 def everything() -> list[Reason]:
     return [
         *reasons.rates("no answer"),
+        *reasons.gateways([Silent(Sibling("a", "here", 7), 9.2)], 100_000),
         *reasons.probe(Round(5.0, 100.0, None, "Kafka is not connected")),
         *reasons.audit(Audited(1, False, "3 events do not add up")),
         *reasons.pipelines(["live"], {}),
@@ -39,7 +42,7 @@ def test_the_cause_comes_before_what_comes_of_it() -> None:
     told = reasons.worst_first(everything())
     assert [one.about for one in told] == [
         *("kafka", "group losing_data", "audit", "postgresql"),
-        *("redis", "history", "group stopped", "group stalled", "workers live"),
+        *("redis", "history", "gateway here 7", "group stopped", "group stalled", "workers live"),
         *("group rewound", "group falling_behind", "probe", "group catching_up", "rate limits"),
         "group unknown",
     ]
@@ -64,6 +67,7 @@ def test_since_when_as_whoever_found_it_knows() -> None:
     assert by["kafka"].since_ms == 10_000
     assert by["group stalled"].since_ms == 97_000
     assert by["probe"].since_ms is None
+    assert by["gateway here 7"].since_ms == 90_800
     assert reasons.groups([group("live", State.UNKNOWN, None)], 0.0, 0)[0].since_ms is None
 
 
@@ -73,6 +77,7 @@ def test_its_words() -> None:
     assert by["group falling_behind"] == "falling_behind is falling behind: it is so"
     assert by["workers live"] == "no worker of live is ready: there is none"
     assert by["probe"] == "no probe has come back for 100 s: Kafka is not connected"
+    assert by["gateway here 7"].startswith("the gateway's process 7 on here is silent for 9 s: ")
     assert reasons.pipelines(["live"], {"live": "recovering"})[0].says == "no worker of live is ready: recovering"
 
 
