@@ -14,7 +14,7 @@ CONNECT_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 5.0  # also the longest wait for a free connection
 WAIT_PAUSE_S = 2.0  # longest pause between two attempts of `connected`
 
-SCHEMA = "0007"  # the newest of migrations/versions/: the tables as this code wants them
+SCHEMA = "0008"  # the newest of migrations/versions/: the tables as this code wants them
 
 # What PostgreSQL holds against our values, not against being asked: the caller's affair.
 _REFUSALS = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)

@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 
 from pipelines import telemetry
+from pipelines.obedience import Obedience
 from pipelines.settings import WorkerSettings
 from pipelines.watchdog import Watchdog
 from wire import channels, workers
@@ -44,6 +45,10 @@ class Reading(Protocol):
         """What must be before anything is read; "" where it is."""
         ...
 
+    def pause(self, paused: bool) -> None:
+        """No further batch is taken, or again; said with each heartbeat."""
+        ...
+
 
 class ByTheBatch:
     """The reading of a batching app."""
@@ -65,9 +70,13 @@ class ByTheBatch:
             return "joining the consumer group"
         return ""
 
+    def pause(self, paused: bool) -> None:
+        self._app.delivery.pause(paused)
+
 
 class Pulse(mode.Service):  # type: ignore[misc]
-    """Writes a Heartbeat every HEARTBEAT_S and knows whether the worker is ready. Redis away costs only heartbeats."""
+    """Writes a Heartbeat every HEARTBEAT_S, and reads what is ordered. Knows whether the worker is ready. Redis away
+    costs only heartbeats, and orders wait."""
 
     def __init__(self, app: faust.App, settings: WorkerSettings, reading: Reading) -> None:
         super().__init__()
@@ -86,6 +95,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
         self.was_ready = False  # ever
         self._stopping_since: float | None = None  # monotonic
         self.held_by: Callable[[], str] = lambda: ""  # the store that is away
+        self.obedience = Obedience(int(self._started_at * 1000), reading.pause)
 
     def begins(self, started: float) -> None:
         self._under_way.append(started)
@@ -101,6 +111,8 @@ class Pulse(mode.Service):  # type: ignore[misc]
             self._settings.redis_url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
         )
         self._watchdog.start()
+        await self._exchange(None)  # started again, it is to be as paused as it was
+        self.obedience.obey(int(time.time() * 1000))
 
     async def on_stop(self) -> None:
         try:
@@ -124,7 +136,8 @@ class Pulse(mode.Service):  # type: ignore[misc]
             telemetry.LAG_RECORDS.labels(beat.app).set(beat.lag_records)
             telemetry.READY.labels(beat.app).set(beat.ready)
             telemetry.PROGRESS.labels(beat.app).set((beat.last_progress_ms or 0) / 1000)
-            await self._write(beat)
+            await self._exchange(beat)
+            self.obedience.obey(int(time.time() * 1000))
 
     def _leave_in_time(self) -> None:
         """Faust waits without end for a batch that waits for a store or for Kafka, and would then commit it."""
@@ -134,9 +147,15 @@ class Pulse(mode.Service):  # type: ignore[misc]
             logging.shutdown()
             os._exit(os.EX_OK)
 
-    async def _write(self, beat: workers.Heartbeat) -> None:
+    async def _exchange(self, beat: workers.Heartbeat | None) -> None:
+        """Tells it and hears what is ordered, in one round trip."""
         try:
-            await self._redis.set(channels.worker(self._id), workers.encode(beat), ex=channels.WORKER_TTL_S)
+            async with self._redis.pipeline(transaction=False) as asked:
+                asked.get(channels.standing(self._app.conf.id))
+                asked.get(channels.drain(self._id))
+                if beat is not None:
+                    asked.set(channels.worker(self._id), workers.encode(beat), ex=channels.WORKER_TTL_S)
+                standing, drain, *_ = await asked.execute()
         except (RedisError, OSError, TimeoutError) as error:
             if self._redis_said:  # once an outage, not once a heartbeat
                 log.warning("no heartbeat: Redis cannot be reached", error=str(error))
@@ -145,6 +164,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
             if not self._redis_said:
                 log.info("heartbeats go on: Redis is back")
             self._redis_said = True
+            self.obedience.hear(standing, drain)
 
     def heartbeat(self) -> workers.Heartbeat:
         """What the worker says of itself now."""
@@ -168,6 +188,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
             loop_lag_worst_ms=round(self._watchdog.lags.worst_s(now) * 1000, 1),
             batch_for_ms=int((now - min(self._under_way)) * 1000) if self._under_way else None,
             held_by=self.held_by(),
+            paused=self.obedience.says,
         )
 
     def not_ready(self) -> str:
@@ -188,7 +209,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
         # Faust goes on as if nothing were; aiokafka knows, from its heartbeats to the group's coordinator.
         knows = self._app.consumer._thread._consumer._coordinator.coordinator_id is not None
         yield "coordinator", "" if knows else "no broker answers as the coordinator of its consumer group"
-        if (lag := self._reading.lag_records()) == 0:
+        if (lag := self._reading.lag_records()) == 0 or self.obedience.says:  # paused, it is not to get on
             self._caught_up = now
         still_s = now - max(self._caught_up, self._last_progress or 0.0)
         yield "progress", f"no progress for {still_s:.0f} s with {lag} records unread" if still_s > stall_s else ""

@@ -131,6 +131,10 @@ class Worker(Generic[AppT]):
         """Called when the worker has stopped, and given up after CLOSE_WITHIN_S."""
         self.app.closes.append(close)
 
+    def now_ms(self) -> int:
+        """The wall clock, which stands still while the worker is paused, and goes on from there."""
+        return self.pulse.obedience.worked_ms(int(time.time() * 1000))
+
     @contextmanager
     def batch(self, topic: str, records: int) -> Iterator["Taken"]:
         """Around everything an agent does with a batch: counts and times it, and ends the process where it fails.

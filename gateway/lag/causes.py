@@ -12,6 +12,7 @@ class Cause(StrEnum):
     NONE = ""
     NOBODY = "nobody_owns_it"
     REBALANCING = "rebalancing"
+    PAUSED = "paused_by_hand"
     STORE_AWAY = "store_away"
     RESTORING = "restoring_tables"
     SILENT = "worker_silent"
@@ -68,6 +69,14 @@ def store_away(sample: Sample, store: str, stuck_s: float) -> str:
     return f"its {who} has waited {_time(stuck_s)} for a store that is away: {store}"
 
 
+def paused(worker: Worker, sample: Sample) -> str:
+    return f"its worker {worker.worker_id} is {worker.paused}; {_unread(sample.lag)}"
+
+
+def heard(worker: Worker) -> bool:
+    return worker.silent_s <= _SILENT_S
+
+
 def poison(sample: Sample, handovers: int, stuck_s: float) -> str:
     at = _committed(sample)
     return (
@@ -78,7 +87,7 @@ def poison(sample: Sample, handovers: int, stuck_s: float) -> str:
 
 def works(worker: Worker) -> bool:
     """It says so, and has finished a record lately: if not here, then elsewhere."""
-    return worker.silent_s <= _SILENT_S and worker.progress_s is not None and worker.progress_s <= _SILENT_S
+    return heard(worker) and worker.progress_s is not None and worker.progress_s <= _SILENT_S
 
 
 def restores(worker: Worker) -> bool:

@@ -96,7 +96,7 @@ class Lookout:
             [
                 *reasons.servers(servers),
                 *reasons.groups(view.groups.values(), time.monotonic(), now_ms),
-                *reasons.pipelines(idle, {beat.app: beat.reason for beat in beats if beat.reason}),
+                *reasons.pipelines(idle, {beat.app: said for beat in beats if (said := beat.reason or beat.paused)}),
                 *reasons.probe(round_),
                 *reasons.audit(self._audited),
                 *reasons.rates(self._limits.away),
