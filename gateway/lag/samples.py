@@ -12,6 +12,7 @@ from statistics import median
 
 WINDOW_S = 120.0
 GAPS_KEPT = 9  # times between two commits: enough for a median, soon forgotten
+SILENT_S = 6.0  # three heartbeats
 RHYTHM_GAPS = 3  # fewer say nothing of a rhythm
 
 
@@ -34,6 +35,11 @@ class Worker:
     held_by: str = ""  # the store that is away
     paused: str = ""  # by whom, until when, and why
     progress_s: float | None = None  # since it finished a record last, of whatever partition; None: never
+
+    @property
+    def holds(self) -> bool:
+        """It is paused, and still says so."""
+        return bool(self.paused) and self.silent_s <= SILENT_S
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +112,7 @@ class Window:
                 self.phase_since_s = now
             if last.lost and not sample.lost:
                 self._lost_before += last.lost
-        if sample.worker is not None and sample.worker.paused:
+        if sample.worker is not None and sample.worker.holds:
             self.moved_s = now  # it was not to get on
             self.handovers = 0
         if sample.position <= sample.end:

@@ -144,7 +144,7 @@ def _standing(window: Window, now_s: float, patience: Patience) -> Finding | Non
             return None
         return Finding(state=State.STOPPED, cause=Cause.NOBODY, says=causes.nobody(unowned_s, newest))
     worker = newest.worker
-    if worker is not None and worker.paused and causes.heard(worker):  # also with nothing to read: nobody is to forget
+    if worker is not None and worker.holds:  # also with nothing to read: nobody is to forget
         return Finding(state=State.STALLED, cause=Cause.PAUSED, says=causes.paused(worker, newest))
     if not newest.lag:
         return None

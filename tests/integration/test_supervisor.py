@@ -154,6 +154,18 @@ async def test_one_that_is_killed_is_started_again_and_its_last_lines_are_told(s
     assert "worker serves" in told
 
 
+async def test_one_that_was_drained_stays_away(stage: Stage) -> None:
+    worker, other = stage.add("worker"), stage.add("other")
+    worker.ends_when_told = True  # type: ignore[misc] -- as of a worker's class
+    await stage.ready()
+    psutil.Process(worker.pid).terminate()
+    await stage.until(lambda: stage.row("worker").state == "stopped", "it is away")
+    assert "drained" in stage.row("worker").detail
+    (told,) = stage.said
+    assert "stays away until the next `classpulse up`" in told
+    assert (stage.row("worker").restarts, other.running) == (0, True)
+
+
 async def test_one_that_cannot_start_again_is_tried_until_it_can(stage: Stage) -> None:
     worker = stage.add("worker")
     other = stage.add("other")
