@@ -127,8 +127,7 @@ def drain(
             if worker_id not in [beat.worker_id for beat in beats]:
                 there = ", ".join(beat.worker_id for beat in beats) or "none"
                 raise RefusedError(f"no worker {worker_id!r} says that it lives; there are: {there}")
-            async with database.transaction() as connection:
-                await audit_log.append(connection, [entry])
+            await audit_log.write(database, entry)
             if not await board.drain(worker_id, Drain(by=me(), reason=reason, at_ms=_now_ms())):
                 raise RefusedError(f"{worker_id} is being drained already")
         tell(f"{worker_id} is told to end")

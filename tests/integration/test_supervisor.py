@@ -63,6 +63,10 @@ class Small(Server):
         return answers.http_status(f"http://{self.address}/") == 200
 
 
+class Drained(Small):
+    ends_when_told = True
+
+
 class Stage:
     """A supervisor, what it said, and ways to ask it."""
 
@@ -155,8 +159,8 @@ async def test_one_that_is_killed_is_started_again_and_its_last_lines_are_told(s
 
 
 async def test_one_that_was_drained_stays_away(stage: Stage) -> None:
-    worker, other = stage.add("worker"), stage.add("other")
-    worker.ends_when_told = True  # type: ignore[misc] -- as of a worker's class
+    worker, other = Drained("worker", stage.folder), stage.add("other")
+    stage.parts.append(Part(worker))
     await stage.ready()
     psutil.Process(worker.pid).terminate()
     await stage.until(lambda: stage.row("worker").state == "stopped", "it is away")
