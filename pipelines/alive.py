@@ -6,7 +6,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
-from typing import Any, Protocol
 
 import faust
 import mode
@@ -19,6 +18,7 @@ from redis.exceptions import RedisError
 
 from pipelines import telemetry
 from pipelines.obedience import Obedience
+from pipelines.reading import Reading
 from pipelines.settings import WorkerSettings
 from pipelines.watchdog import Watchdog
 from wire import channels, workers
@@ -28,50 +28,6 @@ log = structlog.get_logger(__name__)
 REDIS_TIMEOUT_S = 1.0  # a heartbeat that takes longer is skipped: the next one is near
 STOP_WITHIN_S = 6.0  # less than any supervisor waits before it kills
 LOOP_LATE_S = 5.0  # a loop that woke so late was blocked: nothing else was served meanwhile
-
-
-class Reading(Protocol):
-    """What a transport knows of its reading."""
-
-    def held(self) -> dict[str, list[int]]:
-        """The partitions that are ours, by topic."""
-        ...
-
-    def lag_records(self) -> int:
-        """Records of its partitions that it has not read, as of the last fetch answer."""
-        ...
-
-    def waits_for(self) -> str:
-        """What must be before anything is read; "" where it is."""
-        ...
-
-    def pause(self, paused: bool) -> None:
-        """No further batch is taken, or again; said with each heartbeat."""
-        ...
-
-
-class ByTheBatch:
-    """The reading of a batching app."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    def held(self) -> dict[str, list[int]]:
-        numbers = sorted(self._app.delivery.shards)
-        return dict.fromkeys(sorted(self._app.batch_topics), numbers) if numbers else {}
-
-    def lag_records(self) -> int:
-        return sum(shard.lag(topic) for shard in self._app.delivery.shards.values() for topic in shard.topics)
-
-    def waits_for(self) -> str:
-        if not all(shard.open for shard in self._app.delivery.shards.values()):
-            return "recovering its tables"
-        if not self._app.started or self._app.rebalancing or not self._app.restored.is_set():
-            return "joining the consumer group"
-        return ""
-
-    def pause(self, paused: bool) -> None:
-        self._app.delivery.pause(paused)
 
 
 class Pulse(mode.Service):  # type: ignore[misc]

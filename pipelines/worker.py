@@ -21,8 +21,9 @@ from aiokafka import AIOKafkaProducer
 from batching import BatchingApp, Limits
 from logs import lines, stacks
 from pipelines import telemetry
-from pipelines.alive import ByTheBatch, Pulse, Reading, Web
+from pipelines.alive import Pulse, Web
 from pipelines.pace import Busy, gap_s
+from pipelines.reading import ByTheBatch, Reading
 from pipelines.settings import WorkerSettings
 from wire import topics, workers
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from gateway.lag.samples import SILENT_S, Sample, Window, Worker
 
-_RESTORES = "recovering"  # pipelines/alive.py
+_RESTORES = "recovering"  # pipelines/reading.py
 
 
 class Cause(StrEnum):
