@@ -117,12 +117,18 @@ class ByTheRecord:
         return ""
 
     def pause(self, paused: bool) -> None:
-        """Of what has been fetched already the agents get the rest. A rebalance undoes it, until the next heartbeat."""
+        """Of what has been fetched already the agents get the rest. A rebalance undoes it, until the next heartbeat.
+
+        Faust's own pause_partitions empties the very set that a fetch under way was given: what that brings it would
+        throw away, and never read. So the set is another one.
+        """
         tps = {tp for tp in self._assignment() if tp.topic in self._app.topics.acking_topics}
         if not tps:
             return
         if paused:
-            self._app.consumer.pause_partitions(tps)
+            consumer = self._app.consumer
+            consumer._active_partitions = set(consumer._active_partitions) - tps
+            consumer._paused_partitions.update(tps)
         elif self._paused and not self.waits_for():
             self._app.consumer.resume_partitions(tps)
         else:
