@@ -12,6 +12,7 @@ from batching.shard import Shard
 class Delivery:
     def __init__(self) -> None:
         self.shards: dict[int, Shard] = {}
+        self._paused = False
         self._ready: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._turn: dict[str, int] = defaultdict(int)
         self._room = asyncio.Event()
@@ -22,8 +23,16 @@ class Delivery:
             ready.set()
         self._room.set()
 
+    def pause(self, paused: bool) -> None:
+        """Paused, nothing is fetched and no batch given out. What an agent has it finishes, and commits go on."""
+        if paused != self._paused:
+            self._paused = paused
+            self.wake()
+
     def wanted(self) -> set[TP]:
         """The partitions to fetch now."""
+        if self._paused:
+            return set()
         return {tp for shard in self.shards.values() for tp in shard.partitions() if shard.has_room(tp.topic)}
 
     async def until_wanted(self, timeout_s: float) -> None:
@@ -45,7 +54,7 @@ class Delivery:
         await asyncio.sleep(0)
         ready = self._ready[topic]
         while True:
-            numbers = sorted(self.shards)
+            numbers = [] if self._paused else sorted(self.shards)
             for i in range(len(numbers)):
                 number = numbers[(self._turn[topic] + i) % len(numbers)]
                 shard = self.shards[number]

@@ -9,16 +9,20 @@ from typing import Annotated, TypeVar
 import typer
 from rich.console import Console
 
+from cli.db import POSTGRES, Postgres
 from cli.letters import decided, table, told
-from cli.questions import EXIT_FAILED, Timeout, ask, complain, me, moment, ms
+from cli.questions import EXIT_FAILED, Timeout, ask, author, complain, me, moment, ms
 from cli.topics import KAFKA, Kafka
 from gateway.admin import handling
 from gateway.admin.handling import LIMIT_MAX, Report
 from gateway.admin.letters import Filter, Letters
 from gateway.admin.views import view, whole
+from gateway.database import DatabaseAwayError, connected
+from gateway.security import audit_log
 from wire import topics
 from wire.dead_letters import Action, LetterId, Reason
 
+POSTGRES_S = 10.0  # how long it is waited for
 EXIT_REFUSED = 1  # some of it was not done, or would not be
 
 T = TypeVar("T")
@@ -52,7 +56,7 @@ Until = Annotated[str | None, typer.Option(help="Written before; as --since.", c
 Ids = Annotated[list[LetterId] | None, typer.Argument(help="Letters, as `list` calls them.", parser=_id, metavar="ID…")]
 Everything = Annotated[bool, typer.Option("--all", help="All letters of the topic, where nothing else is said.")]
 Limit = Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="At most so many, the oldest.")]
-Why = Annotated[str, typer.Option(help="Why; it is kept with the letter. Needed with --yes.")]
+Why = Annotated[str, typer.Option(help="Why; kept with the letter and in the audit log. Needed with --yes.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it; without, it is only said what would be done.")]
 
 
@@ -122,11 +126,12 @@ def replay(
         int, typer.Option(envvar="CLASSPULSE_CLOCK_SKEW_S", min=0, help="How far ahead an event may lie, in seconds.")
     ] = 300,
     kafka: Kafka = KAFKA,
+    postgres: Postgres = POSTGRES,
     timeout: Timeout = 30.0,
 ) -> None:
     """Send records to their topics again, with the same key and bytes: an event keeps its id, and counts once."""
     wanted = _wanted(ids, topic, reason, source, since, until, everything)
-    _handle(Action.REPLAYED, wanted, limit, why, yes, kafka, timeout, force=force, skew_s=clock_skew)
+    _handle(Action.REPLAYED, wanted, limit, why, yes, kafka, timeout, postgres, force=force, skew_s=clock_skew)
 
 
 @app.command()
@@ -142,11 +147,12 @@ def drop(
     why: Why = "",
     yes: Yes = False,
     kafka: Kafka = KAFKA,
+    postgres: Postgres = POSTGRES,
     timeout: Timeout = 30.0,
 ) -> None:
     """Mark letters as handled, with nothing done. Kafka keeps them until their time is over."""
     wanted = _wanted(ids, topic, reason, source, since, until, everything)
-    _handle(Action.DROPPED, wanted, limit, why, yes, kafka, timeout)
+    _handle(Action.DROPPED, wanted, limit, why, yes, kafka, timeout, postgres)
 
 
 def _wanted(
@@ -176,19 +182,25 @@ def _handle(
     yes: bool,
     kafka: str,
     timeout_s: float,
+    postgres: str,
     *,
     force: bool = False,
     skew_s: int = 0,
 ) -> None:
     if yes and not why.strip():
-        raise typer.BadParameter("--yes needs --why TEXT: it is kept with the letters")
+        raise typer.BadParameter("--yes needs --why TEXT: it is kept with the letters, and in the audit log")
+    why = why.strip()
 
     async def work(letters: Letters) -> Report:
         chosen, more = await handling.choose(letters, wanted, limit)
         now_ms = int(time.time() * 1000)
         verdicts = await handling.judge(letters, chosen, action, force=force, now_ms=now_ms, skew_ms=skew_s * 1000)
         if yes and any(not verdict.objection for verdict in verdicts):
-            verdicts = await handling.carry_out(letters, action, verdicts, by=me(), why=why.strip())
+            begun = handling.begun(author(), action, verdicts, why)
+            async with connected(postgres, POSTGRES_S) as database:
+                await audit_log.write(database, begun)  # else nothing is done
+                verdicts = await handling.carry_out(letters, action, verdicts, by=me(), why=why)
+                await audit_log.write(database, handling.ended(begun, verdicts))
         return Report(action, yes, verdicts, more)
 
     report = _run(work, kafka, timeout_s)
@@ -201,4 +213,8 @@ def _handle(
 
 
 def _run(work: Callable[[Letters], Awaitable[T]], kafka: str, timeout_s: float) -> T:
-    return ask("letters", lambda progress: work(Letters(kafka, timeout_s, progress)))
+    try:
+        return ask("letters", lambda progress: work(Letters(kafka, timeout_s, progress)))
+    except DatabaseAwayError as error:
+        complain(f"the audit log, in which it is to be: {error}")
+        raise typer.Exit(EXIT_FAILED) from None

@@ -15,6 +15,8 @@ COMMANDS = {
     "down": ("cli.up:down", "Stop what `up` started."),
     "status": ("cli.status:status", "What runs, where, and how it is."),
     "lag": ("cli.lag:lag", "How the consumer groups do, with a verdict and its reason."),
+    "consumers": ("cli.orders:consumers", "Pause a consumer group, resume it."),
+    "workers": ("cli.orders:drained", "Drain a worker."),
     "logs": ("cli.status:logs", "The last lines of a process's log, or of all."),
     "doctor": ("cli.doctor:doctor", "Look at this machine and say what to mend."),
     "topics": ("cli.topics:app", "How the broker's topics differ from topics.yaml, and mend it."),
@@ -33,6 +35,8 @@ COMMANDS = {
 # What these are to work on is, where nobody says, the local stack that runs here.
 ON_THE_STACK = {
     "lag",
+    "consumers",
+    "workers",
     "topics",
     "db",
     "keys",

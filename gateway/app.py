@@ -49,6 +49,8 @@ from gateway.oncall.meters import Meters
 from gateway.oncall.performance import Sources
 from gateway.oncall.pulse import Pulse
 from gateway.oncall.timing import Timed, Timings
+from gateway.orders import endpoint as orders
+from gateway.orders.board import OrderBoard
 from gateway.probes import Probe, Watch
 from gateway.roster import RosterCopy
 from gateway.security.access import DashboardAccess
@@ -113,6 +115,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     sampler = Sampler(
         listed(settings.kafka), lambda: seen.by(heartbeats), exporting.tell, groups, surveyed=tuple(there)
     )
+    board = OrderBoard(database, client, tuple(groups))
     canary = Canary(publisher, feed, settings.probe_every_s)
     recorder = Recorder(database)
     tokens = None
@@ -147,6 +150,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
                 canary,
                 Watch([*asked, heartbeats]),
                 sampler,
+                board,
                 pulse,
                 meters,
                 lookout,
@@ -191,6 +195,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(audit.router(settings.kafka, gate, limits))
     app.include_router(trace.router(settings.kafka, gate, limits))
     app.include_router(lag.router(sampler, groups, there, gate, limits))
+    app.include_router(orders.router(database, client, board, groups, gate, recorder, limits))
     sources = Sources(meters, timings, pulse, publisher, spool, feed, doors, sampler)
     app.include_router(oncall.router(lookout, heartbeats, seen, sources, settings.gateway_processes, gate, limits))
     page.serve(app)

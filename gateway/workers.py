@@ -51,6 +51,6 @@ class Seen:
 
 
 def idle_pipelines(beats: list[Heartbeat]) -> list[str]:
-    """The pipelines without a single worker that is ready."""
-    ready = {beat.app for beat in beats if beat.ready}
+    """The pipelines without a single worker that is ready, and not paused."""
+    ready = {beat.app for beat in beats if beat.ready and not beat.paused}
     return [app for app in PIPELINES if app not in ready]

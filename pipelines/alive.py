@@ -6,7 +6,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
-from typing import Any, Protocol
 
 import faust
 import mode
@@ -18,6 +17,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.exceptions import RedisError
 
 from pipelines import telemetry
+from pipelines.obedience import Obedience
+from pipelines.reading import Reading
 from pipelines.settings import WorkerSettings
 from pipelines.watchdog import Watchdog
 from wire import channels, workers
@@ -29,45 +30,9 @@ STOP_WITHIN_S = 6.0  # less than any supervisor waits before it kills
 LOOP_LATE_S = 5.0  # a loop that woke so late was blocked: nothing else was served meanwhile
 
 
-class Reading(Protocol):
-    """What a transport knows of its reading."""
-
-    def held(self) -> dict[str, list[int]]:
-        """The partitions that are ours, by topic."""
-        ...
-
-    def lag_records(self) -> int:
-        """Records of its partitions that it has not read, as of the last fetch answer."""
-        ...
-
-    def waits_for(self) -> str:
-        """What must be before anything is read; "" where it is."""
-        ...
-
-
-class ByTheBatch:
-    """The reading of a batching app."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    def held(self) -> dict[str, list[int]]:
-        numbers = sorted(self._app.delivery.shards)
-        return dict.fromkeys(sorted(self._app.batch_topics), numbers) if numbers else {}
-
-    def lag_records(self) -> int:
-        return sum(shard.lag(topic) for shard in self._app.delivery.shards.values() for topic in shard.topics)
-
-    def waits_for(self) -> str:
-        if not all(shard.open for shard in self._app.delivery.shards.values()):
-            return "recovering its tables"
-        if not self._app.started or self._app.rebalancing or not self._app.restored.is_set():
-            return "joining the consumer group"
-        return ""
-
-
 class Pulse(mode.Service):  # type: ignore[misc]
-    """Writes a Heartbeat every HEARTBEAT_S and knows whether the worker is ready. Redis away costs only heartbeats."""
+    """Writes a Heartbeat every HEARTBEAT_S, and reads what is ordered. Knows whether the worker is ready. Redis away
+    costs only heartbeats, and orders wait."""
 
     def __init__(self, app: faust.App, settings: WorkerSettings, reading: Reading) -> None:
         super().__init__()
@@ -86,6 +51,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
         self.was_ready = False  # ever
         self._stopping_since: float | None = None  # monotonic
         self.held_by: Callable[[], str] = lambda: ""  # the store that is away
+        self.obedience = Obedience(int(self._started_at * 1000), reading.pause)
 
     def begins(self, started: float) -> None:
         self._under_way.append(started)
@@ -101,6 +67,8 @@ class Pulse(mode.Service):  # type: ignore[misc]
             self._settings.redis_url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
         )
         self._watchdog.start()
+        await self._exchange(None)  # started again, it is to be as paused as it was
+        self.obedience.obey(int(time.time() * 1000))
 
     async def on_stop(self) -> None:
         try:
@@ -124,7 +92,8 @@ class Pulse(mode.Service):  # type: ignore[misc]
             telemetry.LAG_RECORDS.labels(beat.app).set(beat.lag_records)
             telemetry.READY.labels(beat.app).set(beat.ready)
             telemetry.PROGRESS.labels(beat.app).set((beat.last_progress_ms or 0) / 1000)
-            await self._write(beat)
+            await self._exchange(beat)
+            self.obedience.obey(int(time.time() * 1000))
 
     def _leave_in_time(self) -> None:
         """Faust waits without end for a batch that waits for a store or for Kafka, and would then commit it."""
@@ -134,9 +103,15 @@ class Pulse(mode.Service):  # type: ignore[misc]
             logging.shutdown()
             os._exit(os.EX_OK)
 
-    async def _write(self, beat: workers.Heartbeat) -> None:
+    async def _exchange(self, beat: workers.Heartbeat | None) -> None:
+        """Tells it and hears what is ordered, in one round trip."""
         try:
-            await self._redis.set(channels.worker(self._id), workers.encode(beat), ex=channels.WORKER_TTL_S)
+            async with self._redis.pipeline(transaction=False) as asked:
+                asked.get(channels.standing(self._app.conf.id))
+                asked.get(channels.drain(self._id))
+                if beat is not None:
+                    asked.set(channels.worker(self._id), workers.encode(beat), ex=channels.WORKER_TTL_S)
+                standing, drain, *_ = await asked.execute()
         except (RedisError, OSError, TimeoutError) as error:
             if self._redis_said:  # once an outage, not once a heartbeat
                 log.warning("no heartbeat: Redis cannot be reached", error=str(error))
@@ -145,6 +120,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
             if not self._redis_said:
                 log.info("heartbeats go on: Redis is back")
             self._redis_said = True
+            self.obedience.hear(standing, drain)
 
     def heartbeat(self) -> workers.Heartbeat:
         """What the worker says of itself now."""
@@ -168,6 +144,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
             loop_lag_worst_ms=round(self._watchdog.lags.worst_s(now) * 1000, 1),
             batch_for_ms=int((now - min(self._under_way)) * 1000) if self._under_way else None,
             held_by=self.held_by(),
+            paused=self.obedience.says,
         )
 
     def not_ready(self) -> str:
@@ -188,7 +165,7 @@ class Pulse(mode.Service):  # type: ignore[misc]
         # Faust goes on as if nothing were; aiokafka knows, from its heartbeats to the group's coordinator.
         knows = self._app.consumer._thread._consumer._coordinator.coordinator_id is not None
         yield "coordinator", "" if knows else "no broker answers as the coordinator of its consumer group"
-        if (lag := self._reading.lag_records()) == 0:
+        if (lag := self._reading.lag_records()) == 0 or self.obedience.says:  # paused, it is not to get on
             self._caught_up = now
         still_s = now - max(self._caught_up, self._last_progress or 0.0)
         yield "progress", f"no progress for {still_s:.0f} s with {lag} records unread" if still_s > stall_s else ""

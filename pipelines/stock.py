@@ -5,7 +5,6 @@ So the order of writes makes a kill harmless: what is told; the students; the ma
 """
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
@@ -92,6 +91,7 @@ class ByTheRecord:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._paused = False
 
     def held(self) -> dict[str, list[int]]:
         held: dict[str, list[int]] = defaultdict(list)
@@ -115,6 +115,25 @@ class ByTheRecord:
         if self._app.tables and not self._app.tables.actives_ready:
             return "recovering its tables"
         return ""
+
+    def pause(self, paused: bool) -> None:
+        """Of what has been fetched already the agents get the rest. A rebalance undoes it, until the next heartbeat.
+
+        Faust's own pause_partitions empties the very set that a fetch under way was given: what that brings it would
+        throw away, and never read. So the set is another one.
+        """
+        tps = {tp for tp in self._assignment() if tp.topic in self._app.topics.acking_topics}
+        if not tps:
+            return
+        if paused:
+            consumer = self._app.consumer
+            consumer._active_partitions = set(consumer._active_partitions) - tps
+            consumer._paused_partitions.update(tps)
+        elif self._paused and not self.waits_for():
+            self._app.consumer.resume_partitions(tps)
+        else:
+            return
+        self._paused = paused
 
     def _assignment(self) -> set[Any]:
         return set(self._app.assignor.assigned_actives()) if self._app.started else set()
@@ -220,7 +239,7 @@ class Folding:
                         await self._flush(tp.partition, [])
 
     async def _flush(self, partition: int, messages: list[Message]) -> None:
-        wall_ms = int(time.time() * 1000)
+        wall_ms = self._worker.now_ms()
         folded = self._folded.get(partition) or self._restore(partition, wall_ms)
         fold = folded.fold
         # What was written last is committed; and that nothing came for a while says that nothing is there.
@@ -282,7 +301,7 @@ class Merging:
     async def run(self, stream: Any) -> None:
         async for events in stream.take_events(TAKE_RECORDS, within=TAKE_WITHIN_S):
             with self._worker.batch(topics.PARTIALS, len(events)):
-                wall_ms = int(time.time() * 1000)
+                wall_ms = self._worker.now_ms()
                 async with self._lock:
                     for partition, messages in by_partition(self._worker.app, events).items():
                         held = self._merges.get(partition) or self._restore(partition, wall_ms)
@@ -298,7 +317,7 @@ class Merging:
         if self._worker.pulse.not_ready():
             return
         with self._worker.batch(topics.PARTIALS, 0):
-            wall_ms = int(time.time() * 1000)
+            wall_ms = self._worker.now_ms()
             for tp in sorted(self._worker.app.consumer.assignment()):
                 # After a restart in an empty room nothing else would.
                 if tp.topic == topics.PARTIALS and tp.partition not in self._merges:

@@ -21,8 +21,9 @@ from aiokafka import AIOKafkaProducer
 from batching import BatchingApp, Limits
 from logs import lines, stacks
 from pipelines import telemetry
-from pipelines.alive import ByTheBatch, Pulse, Reading, Web
+from pipelines.alive import Pulse, Web
 from pipelines.pace import Busy, gap_s
+from pipelines.reading import ByTheBatch, Reading
 from pipelines.settings import WorkerSettings
 from wire import topics, workers
 
@@ -130,6 +131,10 @@ class Worker(Generic[AppT]):
     def closes(self, close: Callable[[], Awaitable[None]]) -> None:
         """Called when the worker has stopped, and given up after CLOSE_WITHIN_S."""
         self.app.closes.append(close)
+
+    def now_ms(self) -> int:
+        """The wall clock, which stands still while the worker is paused, and goes on from there."""
+        return self.pulse.obedience.worked_ms(int(time.time() * 1000))
 
     @contextmanager
     def batch(self, topic: str, records: int) -> Iterator["Taken"]:

@@ -55,6 +55,16 @@ def worker(worker_id: str) -> str:
     return f"{PREFIX}:worker:{worker_id}"
 
 
+def standing(group: str) -> str:
+    """String: `wire.orders.Standing` as JSON, what a consumer group is ordered to do."""
+    return f"{PREFIX}:standing:{group}"
+
+
+def drain(worker_id: str) -> str:
+    """String with `wire.orders.DRAIN_TTL_S`: `wire.orders.Drain` as JSON."""
+    return f"{PREFIX}:drain:{worker_id}"
+
+
 WORKERS = f"{PREFIX}:worker:*"  # the pattern that finds every worker's key
 
 GATEWAYS = f"{PREFIX}:gateways"  # sorted set: `wire.gateways.Sibling` as JSON → when it last said that it lives

@@ -21,6 +21,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     loop_lag_worst_ms: float = 0.0  # of the last minute
     batch_for_ms: int | None = None  # how long its oldest batch has been under way; None: none is
     held_by: str = ""  # the store that is away, and what it says; its topic is held until it is back
+    paused: str = ""  # by whom, since when, until when and why it takes no further batch
 
 
 # What a worker ends with, beside 0. Whoever started it starts it again, and may say why it was.

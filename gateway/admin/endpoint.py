@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -13,13 +13,12 @@ from starlette.requests import Request
 
 from gateway import problems
 from gateway.admin import handling
-from gateway.admin.handling import LIMIT_MAX, Report, Verdict
+from gateway.admin.handling import LIMIT_MAX, Report
 from gateway.admin.letters import HOMES, Filter, Letters, Place
 from gateway.admin.reading import KafkaAwayError, NotAllReadError, NotThereError
 from gateway.admin.views import LetterView, Outcomes, WholeLetter, outcomes, view, whole
 from gateway.bodies import check_json, read_body
 from gateway.problems import ProblemError
-from gateway.security.audit_log import Entry
 from gateway.security.gate import Gate
 from gateway.security.limits import Limits, address
 from gateway.security.principal import Principal
@@ -147,11 +146,10 @@ def router(
                     letters, chosen, action, force=order.force, now_ms=clock_ms(), skew_ms=skew_s * 1000
                 )
                 if not order.dry_run:
-                    done = Entry(who.who, f"letters.{action}", ", ".join(_ids(verdicts)), address(request))
-                    await recorder.first(done._replace(result="begun", detail=order.reason))
+                    begun = handling.begun(who.who, action, verdicts, order.reason, address(request))
+                    await recorder.first(begun)
                     verdicts = await handling.carry_out(letters, action, verdicts, by=who.name, why=order.reason)
-                    count = sum(not verdict.objection for verdict in verdicts)
-                    recorder.note(done._replace(detail=f"{count} of {len(verdicts)}"))
+                    recorder.note(handling.ended(begun, verdicts))
             except NotThereError as error:
                 raise ProblemError(404, str(error)) from None
             except (KafkaAwayError, NotAllReadError) as error:
@@ -174,10 +172,6 @@ def router(
         return await obey(request, Action.DROPPED, who)
 
     return routes
-
-
-def _ids(verdicts: Iterable[Verdict]) -> list[str]:
-    return [str(verdict.letter.id) for verdict in verdicts if not verdict.objection]
 
 
 def _order(body: bytes) -> Order:

@@ -21,6 +21,7 @@ from gateway.admin import objections
 from gateway.admin.letters import Filter, Letter, Letters
 from gateway.admin.reading import REQUEST_TIMEOUT_MS, KafkaAwayError, NotAllReadError, Tally, reading, told
 from gateway.ingest.publisher import close
+from gateway.security.audit_log import Entry
 from wire import dead_letters, metrics, topics
 from wire.dead_letters import Action, DeadLetter, Handled, LetterId
 from wire.metrics import ScopeUpdate
@@ -84,6 +85,18 @@ async def judge(
         since = await _since(letters, updates)
         verdicts = [since.judge(verdict, force=force) if _is_update(verdict) else verdict for verdict in verdicts]
     return verdicts
+
+
+def begun(who: str, action: Action, verdicts: Iterable[Verdict], why: str, origin: str = "") -> Entry:
+    """For the audit log, before `carry_out`."""
+    ids = ", ".join(str(verdict.letter.id) for verdict in verdicts if not verdict.objection)
+    return Entry(who, f"letters.{action}", ids, origin, "begun", why)
+
+
+def ended(begun: Entry, verdicts: Sequence[Verdict]) -> Entry:
+    """And what to write after it, of the same letters."""
+    done = sum(not verdict.objection for verdict in verdicts)
+    return begun._replace(result="done", detail=f"{done} of {len(verdicts)}")
 
 
 async def carry_out(

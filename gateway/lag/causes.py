@@ -2,16 +2,16 @@
 
 from enum import StrEnum
 
-from gateway.lag.samples import Sample, Window, Worker
+from gateway.lag.samples import SILENT_S, Sample, Window, Worker
 
-_SILENT_S = 6.0  # three heartbeats
-_RESTORES = "recovering"  # pipelines/alive.py
+_RESTORES = "recovering"  # pipelines/reading.py
 
 
 class Cause(StrEnum):
     NONE = ""
     NOBODY = "nobody_owns_it"
     REBALANCING = "rebalancing"
+    PAUSED = "paused_by_hand"
     STORE_AWAY = "store_away"
     RESTORING = "restoring_tables"
     SILENT = "worker_silent"
@@ -68,6 +68,10 @@ def store_away(sample: Sample, store: str, stuck_s: float) -> str:
     return f"its {who} has waited {_time(stuck_s)} for a store that is away: {store}"
 
 
+def paused(worker: Worker, sample: Sample) -> str:
+    return f"its worker {worker.worker_id} is {worker.paused}; {_unread(sample.lag)}"
+
+
 def poison(sample: Sample, handovers: int, stuck_s: float) -> str:
     at = _committed(sample)
     return (
@@ -78,7 +82,7 @@ def poison(sample: Sample, handovers: int, stuck_s: float) -> str:
 
 def works(worker: Worker) -> bool:
     """It says so, and has finished a record lately: if not here, then elsewhere."""
-    return worker.silent_s <= _SILENT_S and worker.progress_s is not None and worker.progress_s <= _SILENT_S
+    return worker.silent_s <= SILENT_S and worker.progress_s is not None and worker.progress_s <= SILENT_S
 
 
 def restores(worker: Worker) -> bool:
@@ -95,7 +99,7 @@ def still(window: Window, stuck_s: float) -> tuple[Cause, str]:
     worker = sample.worker
     came = f" while {_records(window.arrived)} arrived" if window.arrived else f" with {_unread(sample.lag)}"
     stands = f"{_committed(sample)} for {_time(stuck_s)}{came}"
-    if worker is not None and worker.silent_s > _SILENT_S:
+    if worker is not None and worker.silent_s > SILENT_S:
         silent = f"sent no heartbeat for {_time(worker.silent_s)}"
         return Cause.SILENT, f"its worker {worker.worker_id} has {silent}, and it has stood at {stands}"
     if worker is None and sample.mute:

@@ -195,5 +195,6 @@ def _worker(place: Place, ours: Sequence[Heartbeat], now_ms: float) -> Worker | 
         silent_s=max(0.0, now_ms - beat.sent_at_ms) / 1000,
         reason=beat.reason,
         held_by=beat.held_by,
+        paused=beat.paused,
         progress_s=None if beat.last_progress_ms is None else max(0.0, now_ms - beat.last_progress_ms) / 1000,
     )

@@ -12,6 +12,7 @@ from statistics import median
 
 WINDOW_S = 120.0
 GAPS_KEPT = 9  # times between two commits: enough for a median, soon forgotten
+SILENT_S = 6.0  # three heartbeats
 RHYTHM_GAPS = 3  # fewer say nothing of a rhythm
 
 
@@ -32,7 +33,13 @@ class Worker:
     silent_s: float  # since then
     reason: str = ""  # why it is not ready
     held_by: str = ""  # the store that is away
+    paused: str = ""  # by whom, until when, and why
     progress_s: float | None = None  # since it finished a record last, of whatever partition; None: never
+
+    @property
+    def holds(self) -> bool:
+        """It is paused, and still says so."""
+        return bool(self.paused) and self.silent_s <= SILENT_S
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +74,7 @@ class Window:
     def __init__(self) -> None:
         self.samples: deque[Sample] = deque()
         self.began_s = 0.0  # watching
-        self.moved_s = 0.0  # when a commit was last seen; before any, when watching began
+        self.moved_s = 0.0  # when a commit was last seen, or it was paused; before any, when watching began
         self.clear_s: float | None = None  # when nothing was unread
         self.arrived_s: float | None = None  # when the end was last seen to move
         self.owned_s = 0.0  # when it had an owner
@@ -105,6 +112,9 @@ class Window:
                 self.phase_since_s = now
             if last.lost and not sample.lost:
                 self._lost_before += last.lost
+        if sample.worker is not None and sample.worker.holds:
+            self.moved_s = now  # it was not to get on
+            self.handovers = 0
         if sample.position <= sample.end:
             self.beyond_s = None
         elif self.beyond_s is None:

@@ -143,9 +143,11 @@ def _standing(window: Window, now_s: float, patience: Patience) -> Finding | Non
         if max(stuck_s, unowned_s) < patience.leave_s:
             return None
         return Finding(state=State.STOPPED, cause=Cause.NOBODY, says=causes.nobody(unowned_s, newest))
+    worker = newest.worker
+    if worker is not None and worker.holds:  # also with nothing to read: nobody is to forget
+        return Finding(state=State.STALLED, cause=Cause.PAUSED, says=causes.paused(worker, newest))
     if not newest.lag:
         return None
-    worker = newest.worker
     store = (worker.held_by if worker is not None else "") or newest.store_away
     if store and stuck_s >= patience.held_s:
         return Finding(state=State.STALLED, cause=Cause.STORE_AWAY, says=causes.store_away(newest, store, stuck_s))

@@ -21,6 +21,7 @@ class WorkerView(BaseModel):
     ready: bool
     reason: Annotated[str, Field(description='why it is not; ""')]
     held_by: Annotated[str, Field(description='the store that it waits for, and what that says; "": none')]
+    paused: Annotated[str, Field(description='by whom it is, until when, and why; "": it is not')]
     age_s: Annotated[float, Field(description="since its last heartbeat, which comes every 2 s")]
     started: datetime
     partitions: Annotated[dict[str, list[int]], Field(description="by topic")]
@@ -65,8 +66,9 @@ def view(
 
 def _pipeline(app: str, beats: Sequence[Heartbeat]) -> PipelineView:
     of = [beat for beat in beats if beat.app == app]
-    ready = sum(beat.ready for beat in of)
-    says = "" if ready else "; ".join(f"{beat.worker_id}: {beat.reason}" for beat in of) or "there is no worker"
+    ready = sum(beat.ready and not beat.paused for beat in of)
+    said = "; ".join(f"{beat.worker_id}: {beat.reason or beat.paused}" for beat in of)
+    says = "" if ready else said or "there is no worker"
     return PipelineView(pipeline=app, workers=len(of), ready=ready, says=says)
 
 
@@ -80,6 +82,7 @@ def _worker(beat: Heartbeat, now_ms: int) -> WorkerView:
         ready=beat.ready,
         reason=beat.reason,
         held_by=beat.held_by,
+        paused=beat.paused,
         age_s=max(0, now_ms - beat.sent_at_ms) / 1000,
         started=at(beat.started_at_ms),
         partitions=beat.partitions,

@@ -105,7 +105,7 @@ class Lookout:
             [
                 *reasons.servers(servers),
                 *reasons.groups(view.groups.values(), time.monotonic(), now_ms),
-                *reasons.pipelines(idle, {beat.app: beat.reason for beat in beats if beat.reason}),
+                *reasons.pipelines(idle, {beat.app: said for beat in beats if (said := beat.reason or beat.paused)}),
                 *reasons.gateways(self._siblings.silent, now_ms),
                 *reasons.probe(round_),
                 *reasons.audit(self._audited),

@@ -72,6 +72,12 @@ async def append(connection: Connection, entries: Sequence[Entry]) -> Head:
     return head
 
 
+async def write(database: Database, entry: Entry) -> None:
+    """By itself. Raises DatabaseAwayError."""
+    async with database.transaction() as connection:
+        await append(connection, [entry])
+
+
 async def about(connection: Connection, who: Sequence[str], whom: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of what these did, or what was done to those."""
     return [dict(row) for row in await connection.fetch(_ABOUT, list(who), list(whom))]

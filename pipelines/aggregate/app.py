@@ -24,7 +24,11 @@ def create(settings: AggregateSettings) -> AnyWorker:
     worker = Worker(app, settings)
     sources = {name: app.batch_topic(name) for name in (topics.ACTIVITY, topics.PARTIALS, topics.AUDIT)}
     outlet = Outlet(producer_maker(app), TOLD)
-    agents = Folding(worker, settings, outlet), Merging(worker, settings, outlet), Auditing(worker, outlet)
+    clock = worker.now_ms
+    agents = (
+        Folding(worker, settings, outlet, clock), Merging(worker, settings, outlet, clock),
+        Auditing(worker, outlet, clock),
+    )  # fmt: skip
     for agent in agents:
         app.agent(sources[agent.topic], name=agent.name)(agent.run)
         app.task(agent.publisher.run)

@@ -14,12 +14,20 @@ from running import eventually
 from typer.testing import CliRunner, Result
 
 from cli.dead_letters import app
+from gateway.database import Database
 from stack import ports
 from stack.kafka import Kafka
 from wire import dead_letters, events, topics
 from wire.dead_letters import Action, Reason
 
 Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def audit_log(database: Database, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """In which the commands write, of this test alone."""
+    monkeypatch.setenv("CLASSPULSE_POSTGRES_URL", postgres_url)
+    return database
 
 
 @pytest.fixture
@@ -46,7 +54,7 @@ async def listed(run: Run, *arguments: str) -> list[str]:
 
 
 async def test_a_mended_event_goes_back_once_with_its_key_and_bytes_however_often_it_is_asked(
-    post: Post, run: Run
+    post: Post, run: Run, audit_log: Database
 ) -> None:
     event = an_event(student_id="s7")
     value = events.encode(event)
@@ -77,6 +85,23 @@ async def test_a_mended_event_goes_back_once_with_its_key_and_bytes_however_ofte
     (mark,) = await post.records(topics.HANDLED)
     kept = dead_letters.decode_handled(mark.value)
     assert (mark.key.decode(), kept.action, kept.why) == (mine, Action.REPLAYED, "the bug is mended")
+    rows = await audit_log.fetch("SELECT who, what, whom, result, detail FROM audit_log ORDER BY seq")
+    assert [tuple(row)[1:] for row in rows] == [
+        ("letters.replayed", mine, "begun", "the bug is mended"),
+        ("letters.replayed", mine, "done", "1 of 1"),
+    ]
+    assert all(row["who"].startswith("cli:") for row in rows)
+
+
+async def test_what_cannot_be_in_the_audit_log_is_not_done(
+    post: Post, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letter = await post.bury_event(an_event())
+    monkeypatch.setattr("cli.dead_letters.POSTGRES_S", 0.1)
+    monkeypatch.setenv("CLASSPULSE_POSTGRES_URL", f"postgresql://127.0.0.1:{ports.free()}/none")
+    said = await asked(run, "replay", letter, "--yes", "--why", "x", code=3)
+    assert "the audit log, in which it is to be" in said
+    assert await listed(run) == [letter]
 
 
 async def test_what_would_come_back_is_refused_unless_it_is_forced(post: Post, run: Run) -> None:

@@ -15,6 +15,7 @@ from worker_process import WorkerProcess, apply_topics, point, tell
 
 from cli.dead_letters import app
 from gateway import schema
+from gateway.database import Database
 from stack.kafka import Kafka
 from wire import channels, dead_letters, history, metrics, topics
 from wire.dead_letters import DeadLetter, Reason
@@ -36,6 +37,12 @@ async def parked(post: Post) -> list[tuple[str, DeadLetter]]:
         (f"{record.topic}-{record.partition}-{record.offset}", dead_letters.decode(record.value))
         for record in await post.records(topics.PARKED)
     ]
+
+
+@pytest.fixture(autouse=True)
+def audit_log(database: Database, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 -- migrated
+    """In which the commands write, of this test alone."""
+    monkeypatch.setenv("CLASSPULSE_POSTGRES_URL", postgres_url)
 
 
 def asked(post: Post, *arguments: str, code: int = 0) -> str:

@@ -19,7 +19,7 @@ ROLES: dict[str, Role | None] = {name: role for name, (role, _, _) in PEOPLE.ite
 ROLES |= {"admin key": Role.ADMIN, "producer key": Role.PRODUCER, "": None}
 OWN = {"mate": "team:mine/t1", "student": "student:s1"}  # of the others: course:mine
 EXAMPLES = {"resource": "agents", "letter_id": "activity.dead-letters-0-0", "event_id": "e1", "file": "x"}
-EXAMPLES |= {"group": "live"}
+EXAMPLES |= {"group": "live", "worker_id": "live-here-1"}
 QUERIES: dict[str, dict[str, str]] = {
     "GET /api/v1/history/{scope}": {"metric": "error_rate"},
     "GET /api/v1/live/stream": {"scope": "nothing:at-all"},  # 400 to whoever is let in: it would not end

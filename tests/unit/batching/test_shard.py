@@ -158,3 +158,19 @@ async def test_delivery_leaves_out_what_is_not_open() -> None:
     assert delivery.wanted() == {A}
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(delivery.take("a"), 0.01)
+
+
+async def test_paused_nothing_is_fetched_or_given_out_until_it_is_over() -> None:
+    delivery, shard = Delivery(), opened()
+    delivery.shards[0] = shard
+    waiting = asyncio.create_task(delivery.take("a"))
+    delivery.pause(True)
+    assert delivery.wanted() == set()
+    delivery.put(chunk(0, 1))  # of a fetch that was under way
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    delivery.pause(False)
+    _, batch = await waiting
+    assert offsets(batch) == [0, 1]
+    assert delivery.wanted() == {A}

@@ -2,6 +2,7 @@
 aggregate/test_fold.py."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -45,6 +46,9 @@ class Book:
 
     def holds(self, tp: str) -> bool:  # noqa: ARG002 -- as the app's
         return True
+
+    def now_ms(self) -> int:  # as the worker's
+        return int(time.time() * 1000)
 
     @contextmanager
     def batch(self, topic: str, records: int) -> Iterator[None]:  # noqa: ARG002 -- as the worker's

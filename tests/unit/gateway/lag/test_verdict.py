@@ -145,6 +145,28 @@ def test_stalled_by_a_store_that_is_away_is_told_sooner() -> None:
     assert "a store that is away: influxdb: cannot connect" in timeline.last.says
 
 
+def test_paused_by_hand_is_said_at_once_with_who_and_why_also_where_nothing_is_unread() -> None:
+    timeline = running()
+    paused = dataclasses.replace(ALIVE, paused="paused by ann until noon: Redis moves")
+    assert timeline.go(1, worker=paused) == [STALLED]
+    assert timeline.last.cause is Cause.PAUSED
+    assert timeline.last.says == "its worker live-here-1 is paused by ann until noon: Redis moves; 0 records unread"
+    assert runs(timeline.go(60, came="100", read="0", worker=paused)) == [STALLED]
+    assert timeline.last.cause is Cause.PAUSED
+    # Resumed, it is given its time: that it has not committed for two minutes is nobody's fault.
+    back = timeline.go(10, came="100", read="0 0 +", worker=ALIVE)
+    assert (timeline.last.cause, back[-1]) == (Cause.NONE, OK)
+    assert {verdict.cause for verdict in timeline.verdicts[-10:]} <= {Cause.PAUSED, Cause.NONE, Cause.SLOW}
+
+
+def test_a_paused_worker_that_is_not_heard_of_any_more_is_silent() -> None:
+    timeline = running()
+    timeline.go(5, came="100", read="0", worker=dataclasses.replace(ALIVE, paused="paused by ann"))
+    silent = dataclasses.replace(ALIVE, paused="paused by ann", silent_s=9.0)
+    timeline.go(10, came="100", read="0", worker=silent)
+    assert timeline.last.cause is Cause.SILENT
+
+
 def test_without_redis_nobody_is_heard_and_who_writes_there_is_held_by_it() -> None:
     deaf = lambda _, sample: dataclasses.replace(sample, deaf="no answer")  # noqa: E731 -- Redis is away
     timeline = running()

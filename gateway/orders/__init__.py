@@ -1,0 +1,1 @@
+"""What an operator orders the workers to do: to pause with their consumer group, to drain."""
