@@ -42,6 +42,7 @@ from gateway.live.doors import Bound, Doors
 from gateway.live.endpoint import LiveSocket
 from gateway.live.feed import Feed
 from gateway.oncall import endpoint as oncall
+from gateway.oncall.broadcast import Broadcast
 from gateway.oncall.lookout import Lookout, audited
 from gateway.oncall.meters import Meters
 from gateway.oncall.performance import Sources
@@ -122,6 +123,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     lookout = Lookout(asked, heartbeats, seen, lambda: canary.found, sampler, limits, audited(settings.kafka))
     bound = Bound(settings.live_viewers_max, settings.live_viewers_per_address, settings.live_viewers_per_user)
     doors, timings, pulse = Doors(bound), Timings(), Pulse()
+    sources = Sources(meters, timings, pulse, publisher, spool, feed, doors, sampler)
+    broadcast = Broadcast(lookout, sources, there)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -142,6 +145,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
                 pulse,
                 meters,
                 lookout,
+                broadcast,
             ):
                 await part.start()
                 stack.push_async_callback(part.stop)
@@ -184,8 +188,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(audit.router(settings.kafka, gate, limits))
     app.include_router(trace.router(settings.kafka, gate, limits))
     app.include_router(lag.router(sampler, groups, there, gate, limits))
-    sources = Sources(meters, timings, pulse, publisher, spool, feed, doors, sampler)
-    app.include_router(oncall.router(lookout, heartbeats, seen, sources, settings.gateway_processes, gate, limits))
+    processes = settings.gateway_processes
+    app.include_router(oncall.router(lookout, heartbeats, seen, sources, broadcast.draw, processes, gate, limits))
     page.serve(app)
     return app
 

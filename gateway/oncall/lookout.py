@@ -3,8 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import structlog
@@ -19,8 +19,9 @@ from gateway.lag.sampler import Sampler
 from gateway.oncall import reasons
 from gateway.oncall.changes import Changes
 from gateway.oncall.reasons import Audited, Level, Reason
-from gateway.probes import Probe
+from gateway.probes import Finding, Probe
 from gateway.security.limits import Limits
+from wire.workers import Heartbeat
 
 EVERY_S = 2.0
 AUDIT_EVERY_S = 60.0  # balances are told a few seconds after their minute
@@ -42,6 +43,8 @@ class Look:
     probe: Round | None
     audited: Audited | None  # None: not yet
     audit_away: str  # why it could not be looked at last; "": it could
+    servers: Mapping[str, Finding] = field(default_factory=dict)
+    beats: Sequence[Heartbeat] = ()
 
 
 class Lookout:
@@ -104,7 +107,9 @@ class Lookout:
         )
         self.changes.note(wrong, now_ms)
         works = abilities.standings(abilities.missing(servers, idle))
-        self._newest = Look(now_ms, reasons.level(wrong), wrong, works, round_, self._audited, self._audit_away)
+        self._newest = Look(
+            now_ms, reasons.level(wrong), wrong, works, round_, self._audited, self._audit_away, servers, beats
+        )
         return self._newest
 
     async def _run(self) -> NoReturn:
