@@ -108,21 +108,21 @@ export function sectionOf(runbook: string): string {
 }
 
 const PLACES: Readonly<Record<string, readonly [column: number, row: number]>> = {
-  door: [1, 2],
-  "server postgresql": [1, 4],
-  "topic activity": [2, 2],
-  "server kafka": [2, 4],
-  "group aggregate": [3, 2],
-  "topic partials": [4, 1],
-  "topic metrics": [4, 2],
+  door: [1, 1],
+  "server postgresql": [1, 3],
+  "topic activity": [2, 1],
+  "server kafka": [2, 3],
+  "group aggregate": [3, 1],
+  "topic metrics": [4, 1],
+  "topic partials": [4, 2],
   "topic activity.late": [4, 3],
   "topic activity.dead-letters": [4, 4],
-  "group live": [5, 2],
-  "group history": [5, 3],
-  "server redis": [6, 2],
-  "server history": [6, 3],
-  "topic metrics.parked": [6, 4],
-  viewers: [7, 2],
+  "group live": [5, 1],
+  "group history": [5, 2],
+  "server redis": [6, 1],
+  "server history": [6, 2],
+  "topic metrics.parked": [6, 3],
+  viewers: [7, 1],
 };
 const COLUMNS: Readonly<Record<string, number>> = { door: 1, server: 6, topic: 4, group: 5, viewers: 7 };
 export const COLUMNS_MAX = 7;

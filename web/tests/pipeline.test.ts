@@ -50,7 +50,7 @@ test("what the gateway draws is read, and what it does not know is null", () => 
 
 test("every place has a cell of its own, also one that is new here", () => {
   const cells = [...placed(pipelineOf(DRAWN).nodes).values()].map(String);
-  assert.deepEqual(cells, ["1,2", "5,2", "5,5"]);
+  assert.deepEqual(cells, ["1,1", "5,1", "5,5"]);
   assert.equal(sectionOf("docs/runbook.md#stalled"), "stalled");
 });
 

@@ -158,7 +158,7 @@ export const EN = {
   kind_door: "Door",
   kind_server: "Server",
   kind_topic: "Topic",
-  kind_group: "Consumer group",
+  kind_group: "Group",
   kind_viewers: "Viewers",
   door: "Events come in",
   viewers: "Pages and programs",

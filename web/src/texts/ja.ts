@@ -160,7 +160,7 @@ export const JA: Readonly<Record<keyof typeof EN, string>> = {
   kind_door: "入口",
   kind_server: "サーバー",
   kind_topic: "トピック",
-  kind_group: "コンシューマーグループ",
+  kind_group: "グループ",
   kind_viewers: "閲覧者",
   door: "イベントの受付",
   viewers: "ページとプログラム",

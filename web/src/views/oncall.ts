@@ -252,7 +252,7 @@ class NodeView implements View<PlaceInPipeline> {
     setText(this.name, nameOf(node, texts));
     setAttribute(this.root, "title", node.verdict === "ok" && node.says !== "" ? node.says : null);
     badge(this.badge, node.verdict, texts, node.state);
-    setText(this.figures, this.written(node).join(" · "));
+    setText(this.figures, this.written(node).join("\n"));
     setText(this.says, node.verdict === "ok" ? "" : node.says);
     this.link.hidden = node.runbook === null;
     if (node.runbook !== null) link(this.link, node.runbook, texts);
