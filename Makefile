@@ -10,7 +10,7 @@ NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix web
 SECONDS := 600
 BODIES := 10000
 PAGE := gateway/static/index.html
-PAGE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' 2>/dev/null)
+PAGE_SOURCES := $(shell find web docs/runbook.md -type f -not -path 'web/node_modules/*' 2>/dev/null)
 
 export PYTHONDONTWRITEBYTECODE = 1
 

@@ -44,6 +44,7 @@ from gateway.live.feed import Feed
 from gateway.objectives import exporting as objectives
 from gateway.objectives.ledger import Ledger
 from gateway.oncall import endpoint as oncall
+from gateway.oncall.broadcast import Broadcast
 from gateway.oncall.lookout import Lookout, audited
 from gateway.oncall.meters import Meters
 from gateway.oncall.performance import Sources
@@ -131,6 +132,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     lookout = Lookout(asked, heartbeats, seen, lambda: canary.found, sampler, limits, ask_audit, ledger, siblings)
     bound = Bound(settings.live_viewers_max, settings.live_viewers_per_address, settings.live_viewers_per_user)
     doors, timings, pulse = Doors(bound), Timings(), Pulse()
+    sources = Sources(meters, timings, pulse, publisher, spool, feed, doors, sampler)
+    broadcast = Broadcast(lookout, sources, there)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -154,6 +157,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
                 pulse,
                 meters,
                 lookout,
+                broadcast,
             ):
                 await part.start()
                 stack.push_async_callback(part.stop)
@@ -196,8 +200,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(trace.router(settings.kafka, gate, limits))
     app.include_router(lag.router(sampler, groups, there, gate, limits))
     app.include_router(orders.router(database, client, board, groups, gate, recorder, limits))
-    sources = Sources(meters, timings, pulse, publisher, spool, feed, doors, sampler)
-    app.include_router(oncall.router(lookout, heartbeats, seen, sources, settings.gateway_processes, gate, limits))
+    processes = settings.gateway_processes
+    app.include_router(oncall.router(lookout, heartbeats, seen, sources, broadcast.draw, processes, gate, limits))
     page.serve(app)
     return app
 

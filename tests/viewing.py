@@ -148,6 +148,7 @@ class Lesson:
         yield "course", f"#/course/{self.course_id}"
         yield "student", f"#/student/{self.members[0].student_id}"
         yield "about", "#/about"
+        yield "oncall", "#/oncall"
         yield "projector", f"#/course/{self.course_id}?projector"
 
 

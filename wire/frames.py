@@ -4,10 +4,12 @@ from enum import IntEnum, StrEnum
 from typing import Annotated
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from wire.metrics import Metric, MetricPoint
 
 PROTOCOL = "classpulse.v1"  # the WebSocket's sub-protocol
+ONCALL = "oncall"  # a scope of no students: how the whole runs, as `pipeline` and without values
 
 DelayMs = Annotated[int, msgspec.Meta(ge=0, le=86_400_000)]
 Delays = Annotated[list[DelayMs], msgspec.Meta(max_length=64)]
@@ -70,6 +72,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot", kw_only=True, omit_d
     offset: int
     values: list[MetricPoint]
     reason: Reason = Reason.NONE
+    pipeline: Raw | UnsetType = UNSET  # JSON: all of it, each time
 
 
 class Resumed(msgspec.Struct, frozen=True, tag="resumed", kw_only=True):
@@ -88,6 +91,7 @@ class Update(msgspec.Struct, frozen=True, tag="update", kw_only=True):
     offset: int
     values: list[MetricPoint]
     skipped: int = 0
+    pipeline: Raw | UnsetType = UNSET  # as of a snapshot
 
 
 class Stale(msgspec.Struct, frozen=True, tag="stale", kw_only=True):

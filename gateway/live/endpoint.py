@@ -36,7 +36,7 @@ Spend = Callable[[HTTPConnection], Awaitable[None]]  # raises ProblemError where
 
 class Watching(NamedTuple):
     who: Principal
-    refusal: Callable[[scopes.Scope], str | None]
+    refusal: Callable[[scopes.Scope | None], str | None]
 
 
 class LiveSocket:

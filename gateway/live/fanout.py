@@ -40,7 +40,11 @@ class FanOut:
 
     @property
     def scopes(self) -> set[str]:
-        return set(self._scopes)
+        """That are read from the source."""
+        return {name for name, scope in self._scopes.items() if not scope.ours}
+
+    def watches(self, name: str) -> bool:
+        return name in self._scopes
 
     @property
     def behind(self) -> list[Viewer]:
@@ -75,12 +79,13 @@ class FanOut:
         metrics: Metrics = None,
         place: Place | None = None,
         stale_since_ms: int | None = None,
+        ours: bool = False,
     ) -> bool:
-        """Whether the scope is new here. `stale_since_ms`: the source is away."""
+        """Whether the scope is new here. `stale_since_ms`: the source is away. `ours`: it is not from the source."""
         self.unsubscribe(viewer, name)
         new = name not in self._scopes
         if new:
-            self._scopes[name] = LiveScope(name, stale_since_ms, self._mark)
+            self._scopes[name] = LiveScope(name, stale_since_ms, self._mark, ours=ours)
         scope = self._scopes[name]
         view = scope.views.get(metrics)
         if view is None:
@@ -150,10 +155,16 @@ class FanOut:
         scope = self._scopes.get(name)
         return scope is None or scope.update(update, payload)
 
+    def tell(self, update: Update, payload: bytes) -> None:
+        """Of a scope that is ours."""
+        if scope := self._scopes.get(update.scope):
+            scope.tell(update, payload)
+
     def lost(self, since_ms: int) -> None:
         """The source is away. What is known stays, as of `since_ms`, until each scope's next snapshot."""
         for scope in self._scopes.values():
-            scope.lost(since_ms)
+            if not scope.ours:
+                scope.lost(since_ms)
 
     @property
     def missing(self) -> bool:

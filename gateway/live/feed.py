@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Callable
 from itertools import islice
 from typing import Any, NoReturn
 
@@ -58,6 +59,7 @@ class Feed:
         self._fanout = self._delivery.fanout
         self._latency = Latency()
         self._joined: set[str] = set()  # scopes to subscribe
+        self._ours: dict[str, Callable[[], None]] = {}  # scopes that Redis has no part in
         self._changed = asyncio.Event()
         self._due: dict[str, None] = {}  # scopes to read, in order
         self._reads = asyncio.Event()
@@ -113,11 +115,26 @@ class Feed:
 
     def subscribe(self, viewer: Viewer, scope: str, metrics: Metrics, place: Place | None) -> None:
         """From now on the viewer is given this scope: what he missed since `place` where that is still known, else a
-        snapshot; then what changes."""
+        snapshot; then what changes. A scope of our own always begins by a snapshot."""
         now_s, away_ms = asyncio.get_running_loop().time(), self._away_since_ms
+        if (wanted := self._ours.get(scope)) is not None:
+            if self._fanout.subscribe(viewer, scope, now_s, ours=True):
+                wanted()
+            return
         if self._fanout.subscribe(viewer, scope, now_s, metrics=metrics, place=place, stale_since_ms=away_ms):
             self._joined.add(scope)
             self._changed.set()
+
+    def own(self, scope: str, wanted: Callable[[], None]) -> None:
+        """This scope is made here, by who is called by `wanted` when it gets its first viewer, and then `tell`s."""
+        self._ours[scope] = wanted
+
+    def watches(self, scope: str) -> bool:
+        return self._fanout.watches(scope)
+
+    def tell(self, update: Update) -> None:
+        """The whole of a scope of our own, once for all its viewers; it follows on the one told before."""
+        self._fanout.tell(update, frames.encode(update))
 
     def unsubscribe(self, viewer: Viewer, scope: str) -> None:
         self._fanout.unsubscribe(viewer, scope)

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
+from msgspec import UNSET, Raw, UnsetType
+
 from gateway.live import framing
 from gateway.live.position import Metrics, Place, Position
 from wire import frames
@@ -24,9 +26,12 @@ MARKS_MAX = 60
 
 
 class LiveScope:
-    def __init__(self, name: str, stale_since_ms: int | None, changed: "Callable[[View], None]") -> None:
-        """`changed`: called for each view that has something to tell."""
+    def __init__(
+        self, name: str, stale_since_ms: int | None, changed: "Callable[[View], None]", *, ours: bool = False
+    ) -> None:
+        """`changed`: called for each view that has something to tell. `ours`: made in this process."""
         self.name = name
+        self.ours = ours
         self.views: dict[Metrics, View] = {}
         self.held: list[tuple[Update, bytes]] | None = []  # until the next read's answer; None: updates are applied
         self.stale = None if stale_since_ms is None else _framed(Stale(scope=name, since_ms=stale_since_ms))
@@ -35,6 +40,7 @@ class LiveScope:
         self.epoch = ""
         self.offset = 0
         self.values: dict[str, MetricPoint] = {}
+        self.pipeline: Raw | UnsetType = UNSET
         self.changed: dict[str, int] = {}  # field → offset of its last change
         self.waiting: dict[Position, View] = {}  # for what they missed to be read
         self._read_for: dict[Position, View] = {}  # by the read under way
@@ -54,6 +60,14 @@ class LiveScope:
             view.restart()
             self._changed(view)
         return all(self._apply(update, payload) for update, payload in held)
+
+    def tell(self, update: Update, payload: bytes) -> None:
+        """A scope that is ours: each update has the whole, so that the first is all there is."""
+        if self.held is None:
+            self._apply(update, payload)
+        else:
+            self.pipeline = update.pipeline
+            self.snapshot(update.epoch, update.offset, update.values)
 
     def update(self, update: Update, payload: bytes) -> bool:
         if self.held is None:
@@ -105,7 +119,7 @@ class LiveScope:
         # A scope without an epoch has never had a value: the first update of whichever epoch begins it.
         if update.offset != self.offset + 1 or self.epoch not in ("", update.epoch):
             return False
-        self.epoch, self.offset = update.epoch, update.offset
+        self.epoch, self.offset, self.pipeline = update.epoch, update.offset, update.pipeline
         for point in update.values:
             self.values[point.field] = point
             self.changed[point.field] = update.offset
@@ -236,7 +250,14 @@ class View:
         if reason not in self._made:
             scope, chosen = self.scope, self._chosen(self.scope.values.values())
             self._made[reason] = _framed(
-                Snapshot(scope=scope.name, epoch=scope.epoch, offset=scope.offset, values=chosen, reason=reason)
+                Snapshot(
+                    scope=scope.name,
+                    epoch=scope.epoch,
+                    offset=scope.offset,
+                    values=chosen,
+                    reason=reason,
+                    pipeline=scope.pipeline,
+                )
             )
         return self._made[reason]
 
@@ -250,6 +271,7 @@ class View:
                 offset=scope.offset,
                 values=self._chosen(changed),
                 skipped=scope.offset - after - 1,
+                pipeline=scope.pipeline,
             )
             self._made[after] = _framed(update)
         return self._made[after]

@@ -12,6 +12,7 @@ from gateway.live.position import Place
 from gateway.live.viewer import Outlet
 from wire import frames
 from wire.frames import (
+    ONCALL,
     Ack,
     CloseCode,
     Error,
@@ -48,8 +49,8 @@ def hello() -> bytes:
 class Session:
     """Whoever begins one must `end` it."""
 
-    def __init__(self, feed: Feed, outlet: Outlet, now_s: float, refusal: Callable[[Scope], str | None]) -> None:
-        """`refusal`: why he may not see a scope, or None; may raise DatabaseAwayError."""
+    def __init__(self, feed: Feed, outlet: Outlet, now_s: float, refusal: Callable[[Scope | None], str | None]) -> None:
+        """`refusal`: why he may not see a scope, or, None, who is on call sees; may raise DatabaseAwayError."""
         self._feed = feed
         self._refusal = refusal
         self._outlet = outlet
@@ -88,7 +89,7 @@ class Session:
 
     def _subscribe(self, said: Subscribe) -> None:
         try:
-            scope = Scope.parse(said.scope)
+            scope = None if said.scope == ONCALL else Scope.parse(said.scope)
         except ValueError as error:
             return self._tell(Error(code=ErrorCode.BAD_SCOPE, message=str(error)))
         try:
@@ -102,7 +103,7 @@ class Session:
             told = f"{said.scope!r} would be one more than the {SUBSCRIPTIONS_MAX} scopes of a connection"
             return self._tell(Error(code=ErrorCode.TOO_MANY_SUBSCRIPTIONS, message=told))
         place = None if said.epoch is None or said.offset is None else Place(said.epoch, said.offset)
-        metrics = None if said.metrics is None else frozenset(said.metrics)
+        metrics = None if said.metrics is None or scope is None else frozenset(said.metrics)
         return self._feed.subscribe(self._viewer, said.scope, metrics, place)
 
     def _tell(self, frame: Frame) -> None:

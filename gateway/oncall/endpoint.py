@@ -3,7 +3,7 @@ not asked every few seconds anyway."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -17,6 +17,7 @@ from gateway.live.session import ACK_WITHIN_S
 from gateway.oncall import audience, crew, exported, performance, rationing, status
 from gateway.oncall.audience import Viewers
 from gateway.oncall.crew import WorkerStatus
+from gateway.oncall.drawing import Pipeline
 from gateway.oncall.exported import Number
 from gateway.oncall.lookout import Lookout
 from gateway.oncall.performance import Performance, Sources
@@ -58,6 +59,7 @@ def router(
     heartbeats: Probe,
     seen: workers.Seen,
     sources: Sources,
+    draw: Callable[[], Awaitable[Pipeline]],
     processes: int,
     gate: Gate,
     limits: Limits,
@@ -82,6 +84,13 @@ def router(
         """One verdict for the whole, why, since when, what works all the same, and what has changed in the last hour:
         from the servers, the consumer groups, the workers, the probe and the audit, as this process sees them."""
         return status.view(await lookout.newest(), lookout.changes, clock_ms(), limit, before)
+
+    @routes.get("/pipeline", responses=responses)
+    @limits.reads
+    async def pipeline(request: Request) -> Pipeline:  # noqa: ARG001
+        """The pipeline as the page draws it: door, topics, consumer groups, stores and viewers with rate, lag and
+        verdict at each, what has changed in the last hour, and the last errors. Live it is the scope `oncall`."""
+        return await draw()
 
     @routes.get("/worker-status", responses=responses)
     @limits.reads

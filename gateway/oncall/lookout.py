@@ -3,8 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import structlog
@@ -21,9 +21,10 @@ from gateway.objectives.ledger import Ledger
 from gateway.oncall import reasons
 from gateway.oncall.changes import Changes
 from gateway.oncall.reasons import Audited, Level, Reason
-from gateway.probes import Probe
+from gateway.probes import Finding, Probe
 from gateway.security.limits import Limits
 from gateway.siblings import Siblings
+from wire.workers import Heartbeat
 
 EVERY_S = 2.0
 AUDIT_EVERY_S = 60.0  # balances are told a few seconds after their minute
@@ -47,6 +48,8 @@ class Look:
     audit_away: str  # why it could not be looked at last; "": it could
     objectives: Sequence[promises.Standing] = ()
     stored_s: float | None = None  # epoch: the objectives have what other processes had counted then
+    servers: Mapping[str, Finding] = field(default_factory=dict)
+    beats: Sequence[Heartbeat] = ()
 
 
 class Lookout:
@@ -124,6 +127,8 @@ class Lookout:
             self._audit_away,
             self._ledger.standings,
             self._ledger.stored_s,
+            servers,
+            beats,
         )
         return self._newest
 

@@ -8,11 +8,12 @@ from gateway.security.access import DashboardAccess
 from gateway.security.audit_log import Entry
 from gateway.security.keys import MARK
 from gateway.security.limits import address, presented_key
-from gateway.security.permissions import TABLE, Rule
+from gateway.security.permissions import PIPELINE, TABLE, Rule
 from gateway.security.principal import ANYONE, Principal, Role, Rostered
 from gateway.security.recorder import Recorder
 from gateway.security.roles import KeyAccess
 from gateway.security.tokens import AccessTokens, TokenError
+from wire.frames import ONCALL
 from wire.scopes import Scope, ScopeKind
 
 ACCESS_COOKIE = "classpulse_access"
@@ -43,7 +44,8 @@ class Gate:
     async def admit(self, connection: HTTPConnection, route: str) -> Principal:
         """`route`: as TABLE has it. Raises as calling it does."""
         rule = TABLE[route]
-        if rule.roles is None or (self._tokens is None and Role.TEACHER in rule.roles):
+        open_ = self._tokens is None and (Role.TEACHER in (rule.roles or ()) or (rule.shown and not _shown(connection)))
+        if rule.roles is None or open_:
             self._from_our_page(connection)
             return ANYONE
         who = await self._who(connection, rule)
@@ -53,9 +55,15 @@ class Gate:
         connection.state.caller = who.who
         return who
 
-    def refusal(self, who: Principal, scope: Scope, what: str, origin: str) -> str | None:
-        """Why he may not see that; None: he may, and where it is about one student, it is recorded. Raises
-        DatabaseAwayError."""
+    def refusal(self, who: Principal, scope: Scope | None, what: str, origin: str) -> str | None:
+        """Why he may not see that; None: he may, and where it is about one student, it is recorded. `scope` None: how
+        the whole runs. Raises DatabaseAwayError."""
+        if scope is None:
+            roles = TABLE[PIPELINE].roles or frozenset()
+            if who is ANYONE or who.role in roles:
+                return None
+            self._recorder.seen(Entry(who.who, what, ONCALL, origin, "refused"))
+            return f"the role {who.role} may not: {ONCALL} is for {', '.join(sorted(roles))}"
         if who.may_see(scope, self._copy):
             if scope.kind is ScopeKind.STUDENT:
                 self.read(who, what, str(scope), origin)

@@ -23,6 +23,7 @@ class Check(StrEnum):
 class Rule(NamedTuple):
     roles: frozenset[Role] | None  # None: anybody
     check: Check
+    shown: bool = False  # by the page: where nobody logs in, to whoever is let in
 
 
 _VIEWERS = frozenset(Role) - {Role.PRODUCER}
@@ -32,6 +33,7 @@ _ASKED = Rule(frozenset({Role.PRODUCER}), Check.NONE)  # nothing is there
 _PUBLIC = Rule(None, Check.NONE)
 _PAGE = Rule(None, Check.PAGE)
 _KEPT = Rule(_KEEPERS, Check.WHOLE)
+PIPELINE = "GET /api/v1/admin/pipeline"  # what the live scope `oncall` has, too
 
 TABLE: Mapping[str, Rule] = {
     "POST /api/v1/events": _DOOR,
@@ -68,6 +70,7 @@ TABLE: Mapping[str, Rule] = {
     "POST /api/v1/admin/workers/{worker_id}/drain": _KEPT,
     "GET /api/v1/admin/topics": _KEPT,
     "GET /api/v1/admin/system-status": _KEPT,
+    PIPELINE: Rule(_KEEPERS, Check.WHOLE, shown=True),
     "GET /api/v1/admin/worker-status": _KEPT,
     "GET /api/v1/admin/performance": _KEPT,
     "GET /api/v1/admin/rate-limits": _KEPT,

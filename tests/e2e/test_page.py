@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 from running import PATIENCE, RunningStack
 from viewing import PHONE, ROSTER_MS, SOON_MS, Course, live, opened, shows
 
@@ -235,3 +235,44 @@ async def test_everything_can_be_reached_by_the_keyboard(browser: Browser, cours
     await expect(page.locator("html")).to_have_attribute("lang", "en")
     await expect(page.get_by_test_id("names")).to_have_attribute("aria-pressed", "false")
     assert errors == []
+
+
+async def test_who_is_on_call_sees_where_to_look_live_and_by_polling_where_no_websocket_goes(
+    browser: Browser, running_stack: RunningStack, picture: Picture
+) -> None:
+    dashboard = running_stack.dashboard
+    page, errors = await opened(browser, dashboard)
+    await page.get_by_test_id("oncall-link").click()
+    await expect(page.get_by_test_id("view:oncall")).to_be_visible(timeout=SOON_MS)
+    group = page.get_by_test_id("node:group aggregate")
+    await expect(group).to_contain_text("1 of 1 workers ready", timeout=ROSTER_MS)
+    await expect(page.get_by_test_id("node:viewers")).to_contain_text("1 watching", timeout=SOON_MS)
+    await live(page)
+    assert errors == []
+    runbook = await page.request.get(f"{dashboard}/runbook.html")
+    assert 'id="stalled"' in await runbook.text()
+
+    drawn = await (await page.request.get(f"{dashboard}/api/v1/admin/pipeline")).json()
+    says, runbook_ = (
+        "live is stalled: its worker holds partition 3 and has not moved for 40 s",
+        "docs/runbook.md#stalled",
+    )
+    bad = {"verdict": "degraded", "says": says, "since": drawn["seen"], "runbook": runbook_}
+    drawn |= {"first": "group live", "verdict": "degraded", "says": says}
+    drawn["reasons"] = [bad | {"about": "group live"}]
+    for node in drawn["nodes"]:
+        if node["id"] == "group live":
+            node |= bad | {"state": "stalled", "lag": 1_234, "lag_s": 40.0, "rate_out": 0}
+
+    async def told(route: Route) -> None:
+        await route.fulfill(json=drawn | {"seen": datetime.now(UTC).isoformat()})
+
+    await page.route("**/api/v1/admin/pipeline*", told)
+    await page.route_web_socket("**/ws/live", lambda socket: socket.close())
+    await page.reload()
+    stalled = page.get_by_test_id("node:group live")
+    await expect(stalled).to_contain_text("Look here first", timeout=ROSTER_MS)
+    await expect(stalled).to_contain_text("Stalled")
+    await expect(stalled.get_by_role("link")).to_have_attribute("href", "runbook.html#stalled")
+    await expect(page.get_by_test_id("oncall:verdict")).to_contain_text("Degraded")
+    await picture(page, "oncall-stalled")

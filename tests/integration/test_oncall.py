@@ -21,6 +21,7 @@ import redis.asyncio as redis
 from aiokafka import AIOKafkaProducer
 from doors import URL, make_topics, prepared, problem
 from gateway_process import ended, serving
+from msgspec import Raw
 from running import PATIENCE, PROJECT, eventually
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
@@ -132,6 +133,10 @@ def desk(module_kafka: Kafka, postgres: Postgres, servers_dir: Path, cache_dir: 
 
 
 async def test_who_may_ask(desk: Desk) -> None:
+    assert (
+        await desk.get("pipeline", "nobody")
+    ).status_code == 200  # without log-in the page shows it to whoever is here
+    problem(await desk.get("pipeline", "producer"), 403)
     for path in PATHS:
         problem(await desk.get(path, "nobody"), 401)
         problem(await desk.get(path, "producer"), 403)
@@ -422,3 +427,27 @@ async def beat(desk: Desk, *apps: str, **changes: Any) -> None:
         for app in apps:
             sent = Heartbeat(**{"worker_id": f"{app}-here-1", "app": app, **fields, **changes})
             await client.set(channels.worker(sent.worker_id), workers.encode(sent), ex=3_600)
+
+
+async def test_the_pipeline_is_drawn_and_live_it_is_the_same_made_anew(desk: Desk) -> None:
+    asked = await desk.asked("pipeline")
+    ids = [node["id"] for node in asked["nodes"]]
+    assert {"door", "server kafka", "topic activity", "group aggregate", "group live", "viewers"} <= set(ids)
+    assert all({edge["source"], edge["target"]} <= set(ids) for edge in asked["edges"])
+    url = f"ws://127.0.0.1:{desk.port}/ws/live"
+    async with (
+        asyncio.timeout(WITHIN_S * PATIENCE),
+        connect(url, subprotocols=[Subprotocol(PROTOCOL)]) as viewer,
+    ):
+        await viewer.send(frames.encode(Subscribe(scope=frames.ONCALL, epoch="another", offset=5)).decode())
+        told = [frames.decode(await viewer.recv()) for _ in range(3)]
+    assert isinstance(told[0], frames.Hello)
+    assert isinstance(told[1], frames.Snapshot)
+    assert isinstance(told[2], frames.Update)
+    assert (told[2].epoch, told[2].offset) == (told[1].epoch, told[1].offset + 1)
+    drawn = [
+        json.loads(bytes(pipeline)) for pipeline in (told[1].pipeline, told[2].pipeline) if isinstance(pipeline, Raw)
+    ]
+    assert [[node["id"] for node in each["nodes"]] for each in drawn] == [ids, ids]
+    assert drawn[0]["seen"] <= drawn[1]["seen"]
+    assert drawn[1]["nodes"][ids.index("viewers")]["viewers"] == 1

@@ -1,6 +1,6 @@
 /** Logging in and out, and the session's next tokens. They are cookies that no script can read. */
 
-import { number, object, text } from "./frames.ts";
+import { number, object, text, type Json } from "./frames.ts";
 import { RefusedError, retryAfterMs, SilenceError } from "./polling.ts";
 
 const TIMEOUT_MS = 8_000;
@@ -59,14 +59,25 @@ export async function renew(): Promise<boolean> {
   return "locks" in navigator ? navigator.locks.request("classpulse session", once) : once();
 }
 
-/** Who is logged in; null where nobody has to. Throws SilenceError, ShapeError. */
-export async function me(): Promise<string | null> {
+export interface Me {
+  readonly name: string | null; // null: nobody has to log in
+  readonly oncall: boolean; // he may see how all of it runs
+}
+
+/** Who is logged in. Throws SilenceError, ShapeError. */
+export async function me(): Promise<Me> {
   const answer = await ask("me");
-  if (!answer.ok) return null;
+  if (!answer.ok) throw new RefusedError(`me: ${answer.status}`);
   const who = object(await answer.json(), "me");
-  if (typeof who.username !== "string") return null;
   if (typeof who.expires_at_s === "number") renewIn(who.expires_at_s - Date.now() / 1_000);
-  return typeof who.display_name === "string" ? who.display_name : text(who.username, "username");
+  return meOf(who);
+}
+
+/** Pure. Throws ShapeError. */
+export function meOf(who: Json): Me {
+  if (typeof who.username !== "string") return { name: null, oncall: true };
+  const name = typeof who.display_name === "string" ? who.display_name : who.username;
+  return { name, oncall: who.role === "sre" || who.role === "admin" };
 }
 
 let timer = 0;

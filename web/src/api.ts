@@ -14,6 +14,7 @@ import {
   type Metric,
   type Point,
 } from "./frames.ts";
+import { pipelineOf, type Pipeline } from "./pipeline.ts";
 import { RefusedError, retryAfterMs, SilenceError, StrangerError } from "./polling.ts";
 
 const TIMEOUT_MS = 8_000; // the gateway itself answers 503 well before
@@ -69,6 +70,11 @@ export interface HistoryPoint {
 /** Throws RefusedError, SilenceError, or ShapeError where the answer has the wrong shape. */
 export async function overview(): Promise<Overview> {
   return overviewOf(await get("api/v1/dashboard/overview", {}));
+}
+
+/** Throws as `overview` does. */
+export async function pipeline(): Promise<Pipeline> {
+  return pipelineOf(await get("api/v1/admin/pipeline", {}));
 }
 
 /** One metric's windows that start in [from, to), sorted by time. Throws as `overview` does. */

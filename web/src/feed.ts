@@ -16,6 +16,7 @@ import { CHARTED } from "./views/half_hour.ts";
 const POLL_SOON_MS = 2_500; // after a live value says that somebody came, left, or gets on better or worse
 const POLL_NOW_MS = 300; // after one says that somebody asks for help, or was helped
 const POLL_GAP_MS = 1_000; // from the end of a poll to the next, however much happens
+const PIPELINE_MS = 5_000; // where it does not come live
 const REPORT_MS = 10_000; // how long updates took, for the gateway
 const HISTORY_MS = 5 * 60_000; // late events correct minutes that are already drawn
 const DAY_MS = 60_000; // a student's day is drawn by the minute
@@ -37,6 +38,8 @@ export class Feed {
   private pollDueMs = 0;
   private pollNotBeforeMs = 0;
   private asking = false;
+  private pipelineSeenAtMs = 0; // by our clock
+  private pipelineDueMs = 0;
   private met = false; // it was asked who is logged in
   private polls = polling.FIRST;
   private lostSinceMs: number | null = null;
@@ -60,12 +63,13 @@ export class Feed {
   start(): void {
     void this.poll();
     window.setInterval(() => this.report(), REPORT_MS);
+    window.setInterval(() => void this.askPipeline(), 1_000);
   }
 
   /** The viewer looks at something else: what belongs to it is asked for. */
   look(place: Place): void {
     this.state.focus = place;
-    if (this.state.overview === null) return;
+    if (this.state.overview === null && place.view !== "oncall") return;
     this.live.watch(this.state.scopes);
     void this.loadHistory();
   }
@@ -120,6 +124,7 @@ export class Feed {
       frame.type === "error" ? "" : metrics.map((metric) => state.value(frame.scope, metric)?.value).join();
     const before = { waiting: values(WAITING), people: values(PEOPLE) };
     if (!state.takeFrame(frame, Date.now())) return;
+    if ("pipeline" in frame) this.pipelineSeenAtMs = Date.now();
     const { staleSinceMs } = state;
     if (staleSinceMs !== null) {
       state.connection = { kind: "stale", sinceMs: staleSinceMs };
@@ -164,8 +169,8 @@ export class Feed {
     this.pollDueMs = Infinity;
     this.pollNotBeforeMs = Date.now() + Math.max(POLL_GAP_MS, next.leastMs);
     this.pollWithin(next.waitMs);
+    this.meet();
     if (failure === null) {
-      this.meet();
       this.live.watch(state.scopes);
       void this.loadHistory();
     } else if (next.abandon) {
@@ -182,13 +187,33 @@ export class Feed {
     this.changed();
   }
 
+  /** Only while it is looked at, and does not come live. */
+  private async askPipeline(): Promise<void> {
+    const { state } = this;
+    const nowMs = Date.now();
+    if (state.focus.view !== "oncall" || !state.oncall || state.stranger || document.hidden) return;
+    if (nowMs < this.pipelineDueMs || nowMs - this.pipelineSeenAtMs < PIPELINE_MS) return;
+    this.pipelineDueMs = nowMs + 2 * PIPELINE_MS; // while it is asked
+    let waitMs = PIPELINE_MS;
+    try {
+      state.pipeline = await api.pipeline();
+      this.changed();
+    } catch (error) {
+      console.warn("pipeline:", error);
+      if (error instanceof polling.RefusedError) waitMs = Math.max(waitMs, error.retryAfterMs ?? 0);
+    }
+    this.pipelineDueMs = Date.now() + Math.round(waitMs * (0.8 + Math.random() * 0.4));
+  }
+
   /** Once. */
   private meet(): void {
     if (this.met) return;
     this.met = true;
     void account.me().then(
-      (who) => {
-        this.state.who = who;
+      ({ name, oncall }) => {
+        this.state.who = name;
+        this.state.oncall = oncall;
+        if (this.state.focus.view === "oncall") this.look(this.state.focus);
         this.changed();
       },
       (error: unknown) => {

@@ -34,6 +34,7 @@ export type Frame =
       readonly epoch: string;
       readonly offset: number;
       readonly values: Point[];
+      readonly pipeline?: unknown; // of the scope oncall: all of it
     }
   | {
       readonly type: "update";
@@ -42,6 +43,7 @@ export type Frame =
       readonly offset: number;
       readonly skipped: number;
       readonly values: Point[];
+      readonly pipeline?: unknown;
     }
   | { readonly type: "stale"; readonly scope: string; readonly sinceMs: number }
   | { readonly type: "error"; readonly code: string; readonly message: string };
@@ -100,10 +102,10 @@ export function decode(data: string): Message {
   const frame = object(JSON.parse(data), "frame");
   switch (frame.type) {
     case "snapshot":
-      return { type: "snapshot", ...place(frame), values: points(frame) };
+      return { type: "snapshot", ...place(frame), values: points(frame), ...drawn(frame) };
     case "update": {
       const skipped = frame.skipped === undefined ? 0 : number(frame.skipped, "skipped");
-      return { type: "update", ...place(frame), skipped, values: points(frame) };
+      return { type: "update", ...place(frame), skipped, values: points(frame), ...drawn(frame) };
     }
     case "stale":
       return { type: "stale", scope: text(frame.scope, "scope"), sinceMs: number(frame.since_ms, "since_ms") };
@@ -130,6 +132,10 @@ function place(frame: Json): { scope: string; epoch: string; offset: number } {
     epoch: text(frame.epoch, "epoch"),
     offset: number(frame.offset, "offset"),
   };
+}
+
+function drawn({ pipeline }: Json): { pipeline?: unknown } {
+  return pipeline === undefined ? {} : { pipeline };
 }
 
 function points(frame: Json): Point[] {

@@ -1,7 +1,7 @@
 /** Which key does what. Pure. */
 
 export type Deed =
-  | { readonly deed: "help" | "names" | "projector" | "theme" | "language" | "school" | "about" | "escape" }
+  | { readonly deed: "help" | "names" | "projector" | "theme" | "language" | "school" | "about" | "oncall" | "escape" }
   | { readonly deed: "course"; readonly index: number };
 
 export interface Key {
@@ -18,6 +18,7 @@ const DEEDS: Readonly<Record<string, Deed>> = {
   t: { deed: "theme" },
   l: { deed: "language" },
   a: { deed: "about" },
+  o: { deed: "oncall" },
   0: { deed: "school" },
 };
 

@@ -5,6 +5,7 @@ import "./style/ground.css";
 import "./style/frame.css";
 import "./style/views.css";
 import "./style/students.css";
+import "./style/oncall.css";
 import "./style/projector.css";
 import { logOut } from "./account.ts";
 import { Feed } from "./feed.ts";
@@ -140,6 +141,9 @@ document.addEventListener("keydown", (event) => {
     case "school":
     case "about":
       go({ view: deed.deed });
+      break;
+    case "oncall":
+      if (feed.state.oncall) go({ view: deed.deed });
       break;
     case "course": {
       const course = feed.state.courses[deed.index];

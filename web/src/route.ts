@@ -4,7 +4,8 @@ export type Place =
   | { readonly view: "school" }
   | { readonly view: "course"; readonly id: string }
   | { readonly view: "student"; readonly id: string }
-  | { readonly view: "about" };
+  | { readonly view: "about" }
+  | { readonly view: "oncall" };
 
 export type Route = Place & { readonly projector: boolean };
 
@@ -17,7 +18,7 @@ export function parse(hash: string): Route {
   const [path = "", query = ""] = hash.replace(/^#/, "").split("?", 2);
   const projector = query.split("&").includes(PROJECTOR);
   const [, view, id] = /^\/(\w+)(?:\/([^/]+))?$/.exec(path) ?? [];
-  if (view === "about" && id === undefined) return { view, projector: false };
+  if ((view === "about" || view === "oncall") && id === undefined) return { view, projector: false };
   if ((view === "course" || view === "student") && id !== undefined) {
     const decoded = unescaped(id);
     // Of one student there is nothing to project: it would be about a person.

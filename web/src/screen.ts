@@ -10,6 +10,7 @@ import { CourseView } from "./views/course.ts";
 import { Header, type Choices } from "./views/header.ts";
 import { LogInView } from "./views/login.ts";
 import { NobodyView } from "./views/nobody.ts";
+import { OncallView } from "./views/oncall.ts";
 import type { Main, Page } from "./views/page.ts";
 import { ProjectorView } from "./views/projector.ts";
 import { SchoolView } from "./views/school.ts";
@@ -110,6 +111,7 @@ export class Screen {
     const missing = (words: string): [string, () => Main] => [`${at} missing`, () => new NobodyView(page, words)];
     if (state.stranger) return ["log-in", () => new LogInView(page, () => location.reload())];
     if (route.view === "about") return [at, () => new AboutView(page)];
+    if (route.view === "oncall") return [at, () => new OncallView(page)];
     if (route.view === "student") {
       const student = state.student(route.id);
       return student === undefined ? missing(locale.texts.unknownStudent) : [at, () => new StudentView(page, student)];

@@ -3,6 +3,7 @@
 import type { Course, Overview, Student, Team } from "./api.ts";
 import { isNewer, type Frame, type Metric, type Point } from "./frames.ts";
 import { isLongAgo, isOld, moved, OLD_MS, type Movement } from "./freshness.ts";
+import { ONCALL, pipelineOf, type Pipeline } from "./pipeline.ts";
 import type { Place } from "./route.ts";
 
 export const SCOPES_MAX = 64; // of one live connection; the gateway refuses more
@@ -44,6 +45,10 @@ export class State {
   stranger = false;
   /** Who is logged in; null where nobody has to, or it is not known yet. */
   who: string | null = null;
+  /** Whether how all of it runs may be shown to him. */
+  oncall = false;
+  /** How all of it runs; null while nobody has looked. */
+  pipeline: Pipeline | null = null;
 
   /** What the viewer looks at: its scope is worth a subscription before others. */
   focus: Place = { view: "school" };
@@ -53,10 +58,11 @@ export class State {
    * bound is polled. While all fit, their order does not depend on the view: nothing is subscribed anew.
    */
   get scopes(): string[] {
-    if (this.overview === null) return [];
     const { focus } = this;
+    const oncall = focus.view === "oncall" && this.oncall ? [ONCALL] : [];
+    if (this.overview === null) return oncall;
     const { school, courses, teams } = this.overview;
-    const viewed = focus.view === "student" && this.student(focus.id) !== undefined ? [`student:${focus.id}`] : [];
+    const viewed = focus.view === "student" && this.student(focus.id) !== undefined ? [`student:${focus.id}`] : oncall;
     const all = [...listed(school), ...courses, ...teams].map((each) => each.scope);
     if (all.length + viewed.length <= SCOPES_MAX) return [...all, ...viewed];
     const first = focus.view === "course" ? [`course:${focus.id}`, ...this.teamsOf(focus.id).map((team) => team.scope)] : [];
@@ -148,6 +154,7 @@ export class State {
         if (isNewer(point, held.values.get(field))) held.values.set(field, point);
       }
     }
+    if (frame.type !== "stale" && frame.pipeline !== undefined) this.pipeline = pipelineOf(frame.pipeline);
     this.note(held, nowMs);
     return true;
   }

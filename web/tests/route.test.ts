@@ -10,6 +10,7 @@ test("every place has an address, and the address leads back to it", () => {
     { view: "course", id: "a/b?c#d %é 授業", projector: true },
     { view: "student", id: "s 1", projector: false },
     { view: "about", projector: false },
+    { view: "oncall", projector: false },
   ];
   for (const route of routes) assert.deepEqual(parse(format(route)), route);
   assert.equal(format({ view: "course", id: "py101", projector: true }), "#/course/py101?projector");

@@ -7,6 +7,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 import yaml
+from msgspec import UNSET
 
 from gateway.live import endpoint, session
 from gateway.live.connection import HEARTBEAT_S, WRITE_BUFFER_BYTES
@@ -27,9 +28,9 @@ def asyncapi() -> dict[str, Any]:
 
 def _fields(of: Any) -> str:
     """As the page writes them: those with a value that means "none" are left out where they have it."""
-    optional = of.__struct_config__.omit_defaults
+    omitted = of.__struct_config__.omit_defaults
     return ", ".join(
-        f"`{field.encode_name}`" + ("?" if optional and not field.required else "")
+        f"`{field.encode_name}`" + ("?" if field.default is UNSET or (omitted and not field.required) else "")
         for field in msgspec.structs.fields(of)
     )
 

@@ -25,6 +25,7 @@ export class Header {
   readonly connection: ConnectionView;
   private readonly trail = element("ol");
   private readonly about: HTMLElement;
+  private readonly oncall: HTMLElement;
   private readonly names: HTMLButtonElement;
   private readonly projector: HTMLButtonElement;
   private readonly who = element("span", { class: "who", "data-testid": "who" });
@@ -52,13 +53,18 @@ export class Header {
     this.logOut.addEventListener("click", choices.logOut);
     const themed = tool("theme", "t", `${texts.theme}: ${texts[THEME_WORDS[theme]]}`, choices.theme, THEME_GLYPHS[theme]);
     this.about = element("a", { class: "about-link", href: format({ view: "about" }) }, texts.about);
+    this.oncall = element(
+      "a",
+      { class: "about-link", href: format({ view: "oncall" }), "data-testid": "oncall-link" },
+      texts.oncall,
+    );
     const brand = element("a", { class: "brand", href: format({ view: "school" }) });
     brand.append(element("span", { class: "mark", "aria-hidden": "true" }), element("span", {}, "ClassPulse"));
     this.root = element(
       "header",
       { class: "top" },
       brand,
-      element("nav", { "aria-label": texts.navigation }, this.trail, this.about),
+      element("nav", { "aria-label": texts.navigation }, this.trail, this.oncall, this.about),
       this.connection.root,
       element(
         "div",
@@ -79,11 +85,13 @@ export class Header {
     this.connection.update(page.state, page.latency(), page.nowMs());
     setAttribute(this.names, "aria-pressed", String(namesHidden));
     setAttribute(this.projector, "aria-pressed", String(route.projector));
-    this.projector.disabled = route.view === "student" || route.view === "about";
+    this.projector.disabled = route.view !== "school" && route.view !== "course";
     const { who } = page.state;
     setText(this.who, who ?? "");
     this.who.hidden = this.logOut.hidden = who === null || page.state.stranger;
     setAttribute(this.about, "aria-current", route.view === "about" ? "page" : null);
+    this.oncall.hidden = !page.state.oncall || page.state.stranger;
+    setAttribute(this.oncall, "aria-current", route.view === "oncall" ? "page" : null);
     this.follow(route);
   }
 

@@ -13,6 +13,7 @@ export class ShortcutsDialog {
       ["0", texts.keySchool],
       ["1 – 9", texts.keyCourse],
       ["a", texts.keyAbout],
+      ["o", texts.keyOncall],
       ["n", texts.keyNames],
       ["p", texts.keyProjector],
       ["t", texts.keyTheme],

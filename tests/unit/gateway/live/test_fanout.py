@@ -1,6 +1,7 @@
 """The joining law, as a machine of Hypothesis: Redis publishes, forgets and loses, links break, viewers come, go, come
 back and dawdle, and yet each viewer has, at every (epoch, offset) he is shown, exactly the values Redis had then."""
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -553,3 +554,48 @@ def test_what_was_read_again_and_shown_is_read(hub: FanOut) -> None:
     hub.flush(2)
     hub.acknowledge(viewer, C, 1)
     assert hub.late(12, 10) == []
+
+
+def test_a_scope_of_our_own_begins_by_a_snapshot_has_the_whole_each_time_and_outlives_the_source() -> None:
+    def whole(offset: int) -> tuple[Update, bytes]:
+        drawn = msgspec.Raw(b'{"at":%d}' % offset)
+        frame = Update(scope=frames.ONCALL, epoch="p", offset=offset, values=[], pipeline=drawn)
+        return frame, frames.encode(frame)
+
+    def told(data: bytes) -> list[tuple[str, int, int, bytes]]:
+        found = []
+        for each in map(frames.decode, framing.payloads(data)):
+            assert isinstance(each, Snapshot | Update)
+            assert isinstance(each.pipeline, msgspec.Raw)
+            skipped = each.skipped if isinstance(each, Update) else 0
+            found.append((type(each).__name__, each.offset, skipped, bytes(each.pipeline)))
+        return found
+
+    class Kept(Socket):
+        data = b""
+
+        def write(self, data: bytes) -> None:
+            self.data += data
+
+        def read(self) -> bytes:
+            data, self.data = self.data, b""
+            return data
+
+    fanout, quick, slow = FanOut(lambda: None), Kept(), Kept()
+    for socket in (quick, slow):
+        viewer = fanout.join(socket, 0.0)
+        fanout.subscribe(viewer, frames.ONCALL, 0.0, ours=True)
+    assert fanout.scopes == set()  # nothing to be read
+    fanout.tell(*whole(7))
+    fanout.flush(1.0)
+    assert told(quick.read()) == told(slow.read()) == [("Snapshot", 7, 0, b'{"at":7}')]
+    fanout.lost(1_000)
+    slow.room = 0
+    last = 8 + scope.RECENT
+    for offset in range(8, last + 1):
+        fanout.tell(*whole(offset))
+        fanout.flush(float(offset))
+    assert told(quick.read()) == [("Update", each, 0, b'{"at":%d}' % each) for each in range(8, last + 1)]
+    slow.room = float("inf")
+    fanout.flush(last + 1.0)
+    assert told(slow.read()) == [("Update", last, scope.RECENT, b'{"at":%d}' % last)]
