@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from gateway.lag.samples import Sample, Window, Worker
+from gateway.lag.samples import Gone, Sample, Window, Worker
 
 _SILENT_S = 6.0  # three heartbeats
 _RESTORES = "recovering"  # pipelines/alive.py
@@ -60,7 +60,16 @@ def nobody(for_s: float, sample: Sample) -> str:
     left = f", with {_unread(sample.lag)}" if sample.lag else ""
     members = " and the group has no members" if sample.phase.value == "empty" else ""
     since = f"has owned it for {_time(for_s)}" if for_s else "owns it"
-    return f"no member {since}{members}{left}"
+    return f"no member {since}{members}{left}{_gone(sample.gone)}"
+
+
+def _gone(gone: Gone | None) -> str:
+    if gone is None:
+        return ""
+    if gone.left:
+        return f"; its worker {gone.worker_id} was asked to stop, {_time(gone.silent_s)} ago"
+    heard = f"was last heard of {_time(gone.silent_s)} ago"
+    return f"; its worker {gone.worker_id} {heard}, and did not say that it goes: it was killed, or is frozen"
 
 
 def store_away(sample: Sample, store: str, stuck_s: float) -> str:

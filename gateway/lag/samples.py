@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 from statistics import median
+from typing import NamedTuple
 
 WINDOW_S = 120.0
 GAPS_KEPT = 9  # times between two commits: enough for a median, soon forgotten
@@ -35,6 +36,14 @@ class Worker:
     progress_s: float | None = None  # since it finished a record last, of whatever partition; None: never
 
 
+class Gone(NamedTuple):
+    """Who had the partition last."""
+
+    worker_id: str
+    silent_s: float  # since its last heartbeat
+    left: bool  # it was asked to stop; else it was killed, or is frozen
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     at_s: float
@@ -46,6 +55,7 @@ class Sample:
     owner: str = ""  # the member that has the partition; "": nobody
     phase: Phase = Phase.STABLE
     worker: Worker | None = None  # None: it is not known which
+    gone: Gone | None = None  # where nobody has it, and it is known
     mute: int = 0  # members of the group beyond the workers that send heartbeats
     deaf: str = ""  # why no heartbeats can be read
     store_away: str = ""  # its group's store, as it was asked from here

@@ -17,6 +17,7 @@ from gateway.admin.reading import KafkaAwayError
 from gateway.canary import Round
 from gateway.lag.sampler import Sampler
 from gateway.oncall import reasons
+from gateway.oncall.absence import Absence
 from gateway.oncall.changes import Changes
 from gateway.oncall.reasons import Audited, Level, Reason
 from gateway.probes import Probe
@@ -64,6 +65,7 @@ class Lookout:
         self._sampler = sampler
         self._limits = limits
         self._ask_audit = ask_audit
+        self._absence = Absence()
         self._audited: Audited | None = None
         self._audit_away = ""
         self._newest: Look | None = None
@@ -89,9 +91,9 @@ class Lookout:
         *found, asked = await asyncio.gather(*(probe.finding() for probe in [*self._servers, self._heartbeats]))
         servers = dict(zip((probe.name for probe in self._servers), found, strict=True))
         beats = self._seen.beats if asked.up else []
-        idle = workers.idle_pipelines(beats) if asked.up else []
         round_, view = self._canary(), self._sampler.view
         now_ms = int(time.time() * 1000)
+        idle = self._absence.told(beats if asked.up else None, now_ms)
         wrong = reasons.worst_first(
             [
                 *reasons.servers(servers),
