@@ -72,11 +72,24 @@ class House:
 
     def ask(self, path: str, within_s: float = ANSWER_S_MAX) -> Any:
         """The gateway's JSON; None where it does not answer, or not well."""
+        request = urllib.request.Request(  # noqa: S310 -- the stack's own address
+            f"{self.told.dashboard}{path}", headers={"Authorization": f"Bearer {self._key_file.read_text().strip()}"}
+        )
         try:
-            with urllib.request.urlopen(f"{self.told.dashboard}{path}", timeout=within_s) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=within_s) as answer:  # noqa: S310
                 return json.load(answer)
         except (OSError, ValueError, urllib.error.URLError):
             return None
+
+    @property
+    def _key_file(self) -> Path:
+        """An admin's."""
+        return self.home.folder / "on-call.key"
+
+    def up(self) -> None:
+        """Blocks some 20 s."""
+        self.run("up", "--detach")
+        self.run("keys", "create", "on-call", "--admin", "--ensure", "--file", str(self._key_file))
 
     def status(self) -> Any:
         """What is wrong, and since when; None where nobody says."""
@@ -149,7 +162,7 @@ def running(**settings: str) -> Iterator[House]:
     folder.chmod(0o711)  # as root, PostgreSQL runs as somebody else
     house = House(folder, **settings)
     try:
-        house.run("up", "--detach")
+        house.up()
         yield house
     finally:
         house.run("down")
