@@ -35,7 +35,7 @@ from stack.supervisor import Supervisor
 from wire import topics
 
 LOAD_S = 120.0
-TURN_S = 0.25  # of a process that is let run for a share of each
+TURN_S = 0.1  # of a process that is let run for a share of each
 PARTITIONS = topics.load()[topics.METRICS].partitions
 
 Steps = Generator[None, None, None]
@@ -109,17 +109,17 @@ def away(*names: str) -> Callable[[House], Steps]:
 
 def hot_key(house: House) -> Steps:
     """One student at a rate at which nobody works, and a worker that has but a part of a processor."""
-    with slowed(house, "aggregate", share=0.1):
+    with slowed(house, "aggregate", share=0.03):
         yield
-        with load(house, students=1, rate=60_000):
+        with load(house, students=1, rate=20_000):
             yield
     yield
 
 
 def slow_consumer(house: House) -> Steps:
-    with load(house, students=5_000, rate=10_000):
+    with load(house, students=5_000, rate=20_000):
         yield
-        with slowed(house, "aggregate", share=0.02):
+        with slowed(house, "aggregate", share=0.03):
             yield
         yield
 

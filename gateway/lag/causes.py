@@ -85,6 +85,13 @@ def poison(sample: Sample, handovers: int, stuck_s: float) -> str:
     )
 
 
+def deadly(sample: Sample, deaths: int, stuck_s: float) -> str:
+    return (
+        f"{deaths} workers, one after the other, died and got no further than {_committed(sample)} in "
+        f"{_time(stuck_s)}: probably of a poison record, in this or another of their partitions"
+    )
+
+
 def works(worker: Worker) -> bool:
     """It says so, and has finished a record lately: if not here, then elsewhere."""
     return worker.silent_s <= _SILENT_S and worker.progress_s is not None and worker.progress_s <= _SILENT_S

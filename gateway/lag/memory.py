@@ -32,6 +32,11 @@ class Memory:
         """The last of those who did not say that they go."""
         return [beat for name, beat in self._beats.items() if beat.app == app and name not in self._left]
 
+    def died_ms(self, app: str, now_ms: float, fresh_s: float) -> list[float]:
+        """How long ago each of those was heard of last, but for who may be there still."""
+        ages_ms = [now_ms - beat.sent_at_ms for beat in self.silent(app)]
+        return [age_ms for age_ms in ages_ms if age_ms > fresh_s * 1000]
+
     def gone(self, place: Place, now_ms: float) -> Gone | None:
         """Who had it last, of those whose heartbeats said so."""
         had = [

@@ -112,6 +112,7 @@ class Rounds:
                 owner=owner,
                 phase=of_group.phase,
                 worker=worker,
+                died_s=tuple(now_s - died_ms / 1000 for died_ms in self._memory.died_ms(place.group, now_ms, FRESH_S)),
                 gone=None if owner else self._memory.gone(place, now_ms),
                 mute=0 if deaf or place.group not in PIPELINES else max(0, of_group.number - fresh),
                 deaf=deaf,

@@ -11,6 +11,8 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
+from wire.channels import HEARTBEAT_S
+
 WINDOW_S = 120.0
 GAPS_KEPT = 9  # times between two commits: enough for a median, soon forgotten
 RHYTHM_GAPS = 3  # fewer say nothing of a rhythm
@@ -56,6 +58,7 @@ class Sample:
     phase: Phase = Phase.STABLE
     worker: Worker | None = None  # None: it is not known which
     gone: Gone | None = None  # where nobody has it, and it is known
+    died_s: tuple[float, ...] = ()  # when workers of the group were last heard of that were not asked to stop
     mute: int = 0  # members of the group beyond the workers that send heartbeats
     deaf: str = ""  # why no heartbeats can be read
     store_away: str = ""  # its group's store, as it was asked from here
@@ -170,6 +173,12 @@ class Window:
     def stuck_s(self, now_s: float) -> float:
         """How long there has been something unread, and no commit."""
         return now_s - max(self.moved_s, self.clear_s or 0.0) if self.newest.lag else 0.0
+
+    @property
+    def deaths(self) -> int:
+        """Of workers, since it moved last, as far as there is something unread."""
+        since_s = max(self.moved_s, self.clear_s or 0.0)
+        return sum(heard_s + HEARTBEAT_S >= since_s for heard_s in self.newest.died_s)
 
     def since(self, at_s: float) -> list[Sample]:
         return [sample for sample in self.samples if sample.at_s >= at_s]

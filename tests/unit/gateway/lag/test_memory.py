@@ -35,6 +35,8 @@ def test_one_that_was_killed_is_not_heard_of_any_more() -> None:
     memory.note([], 10_000 + TTL_MS)
     assert memory.gone(PLACE, 22_000) == Gone("live-here-1", 12.0, left=False)
     assert [one.worker_id for one in memory.silent("live")] == ["live-here-1"]
+    assert memory.died_ms("live", 15_000, 6.0) == []
+    assert memory.died_ms("live", 22_000, 6.0) == [12_000]
     memory.note([beat(2, 23_000)], 23_000)
     assert memory.gone(PLACE, 23_000) == Gone("live-here-2", 0.0, left=False)
 

@@ -184,6 +184,30 @@ def test_stalled_by_a_poison_record_that_each_owner_meets() -> None:
     assert "owners, one after the other, got no further than offset 3000" in timeline.last.says
 
 
+def test_stalled_by_a_poison_record_of_which_each_worker_dies_before_a_third_has_it() -> None:
+    # The group waits for the session of each dead one before it lets the next one in: 6 s and more.
+    timeline = running()
+    began_s = timeline.now_s
+    died = (began_s - 1, began_s + 5)  # last heard of
+
+    def deaths(number: int, sample: Sample) -> Sample:
+        return dataclasses.replace(sample, died_s=tuple(at_s for at_s in died if at_s + 6 < began_s + STEP_S * number))
+
+    states = timeline.go(10, came="100", read="0", owner="a a ~ b b ~ ~ ~ ~ ~", changes=deaths)
+    assert first_of(STALLED, states) <= WITHIN
+    assert timeline.last.cause is Cause.POISON
+    assert "2 workers, one after the other, died and got no further than offset 3000" in timeline.last.says
+
+
+def test_two_workers_that_died_are_no_poison_where_the_second_got_on() -> None:
+    timeline = running()
+    died = (timeline.now_s - 1, timeline.now_s + 21)
+    timeline.go(10, came="100", owner="a a ~ b")
+    deaths = lambda _, sample: dataclasses.replace(sample, died_s=died)  # noqa: E731 -- both are known to be dead
+    states = timeline.go(10, came="100", read="0", owner="b b b .", changes=deaths)
+    assert first_of(STOPPED, states) <= WITHIN
+
+
 def test_a_worker_started_again_under_the_same_membership_is_another_owner() -> None:
     timeline = running()
     for number in range(5):
