@@ -97,12 +97,13 @@ class Lookout:
         round_, view = self._canary(), self._sampler.view
         now_ms = int(time.time() * 1000)
         idle = self._absence.told(beats if asked.up else None, now_ms)
+        why = self._absence.heard(now_ms) | {beat.app: beat.reason for beat in beats if beat.reason}
         away = self._lasting.told([*reasons.servers(servers), *reasons.rates(self._limits.away)], now_ms)
         wrong = reasons.worst_first(
             [
                 *away,
                 *reasons.groups(view.groups.values(), time.monotonic(), now_ms),
-                *reasons.pipelines(idle, {beat.app: beat.reason for beat in beats if beat.reason}),
+                *reasons.pipelines(idle, why),
                 *reasons.probe(round_),
                 *reasons.audit(self._audited),
             ]

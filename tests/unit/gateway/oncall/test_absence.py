@@ -32,6 +32,7 @@ def test_who_stays_away_is_told_since_he_was_last_ready() -> None:
     unready = [*all_of(4_000, "live"), beat("live", 4_000, ready=False)]
     assert absence.told(unready, 2_000 + GRACE_MS) == {}
     assert absence.told(unready, 2_001 + GRACE_MS) == {"live": 2_000}
+    assert absence.heard(16_000)["live"] == "live-here-1 was last heard of 12 s ago"
 
 
 def test_who_was_never_there_is_told_after_a_while() -> None:
