@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)  # the standard library's: on the command line
 
 EVERY_S = 2.0
 ROUND_S = 5.0  # for all that is asked in a round
-LONGEST_PAUSE_S = 10.0  # between two attempts while Kafka is away
+LONGEST_PAUSE_S = 4.0  # between two attempts while Kafka is away: it is told soon that it is back
 CANCEL_S = 0.2
 CHANGES_KEPT = 200
 
