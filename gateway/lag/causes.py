@@ -144,6 +144,11 @@ def fine(lag: int, lag_s: float | None) -> str:
     return f"it keeps up: {_unread(lag)}{age}"
 
 
+def waits(lag: int, lag_s: float | None, stuck_s: float) -> str:
+    age = "" if lag_s is None else f", the first {_time(lag_s)} old"
+    return f"{_unread(lag)}{age}, and nothing committed for {_time(stuck_s)}: it may be on its way"
+
+
 def too_early(span_s: float, lag: int) -> str:
     return f"watched for {_time(span_s)} only, which is too short to tell where {_unread(lag)} are going"
 

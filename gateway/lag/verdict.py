@@ -182,6 +182,11 @@ def _pace(window: Window, told: Measures, now_s: float, share: float, patience: 
         if not window.newest.lag and quiet_s >= patience.idle_s:
             return Finding(state=State.IDLE, says=causes.idle(quiet_s))
         return Finding(state=State.OK, says=causes.fine(window.newest.lag, told.lag_s))
+    # Who does not read at all has no pace: that is for `_standing` to tell, in its own time.
+    stuck_s, worker = window.stuck_s(now_s), window.newest.worker
+    reads = worker is not None and causes.works(worker)
+    if not reads and stuck_s > max(patience.late_s, RHYTHM * (window.rhythm_s or 0.0)):
+        return Finding(state=State.OK, says=causes.waits(window.newest.lag, told.lag_s, stuck_s))
     if window.span_s < patience.trend_s:
         return Finding(state=State.UNKNOWN, cause=Cause.TOO_EARLY, says=causes.too_early(window.span_s, told.lag))
     hot = share >= HOT_SHARE

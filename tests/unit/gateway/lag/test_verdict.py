@@ -68,9 +68,16 @@ def test_a_rolling_restart_is_no_alarm(away: int) -> None:
         timeline.go(away, came="100", read="0", owner=".")
         timeline.go(2, came="100", read="0", owner="~")
         timeline.go(8, came="100", read="0 +", owner=name)
-    assert STALLED not in runs(verdict.state for verdict in timeline.verdicts)
-    assert STOPPED not in runs(verdict.state for verdict in timeline.verdicts)
-    assert timeline.last.state is OK
+    assert runs(verdict.state for verdict in timeline.verdicts) == [OK]
+
+
+def test_who_does_not_read_has_no_pace_and_who_reads_and_does_not_commit_has_one() -> None:
+    timeline = running()
+    states = timeline.go(7, came="100", read="0")
+    assert runs(states) == [OK, STALLED]
+    assert any("nothing committed for" in verdict.says for verdict in timeline.verdicts)
+    works = dataclasses.replace(ALIVE, progress_s=0.5)
+    assert LATE in running().go(7, came="100", read="0", worker=works)
 
 
 def test_an_idle_group_may_restart_and_rebalance_too() -> None:
