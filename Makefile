@@ -69,7 +69,7 @@ bench: $(VENV)/run.stamp ## events a second of ours beside plain Faust and raw a
 bench-peers: $(VENV)/run.stamp $(VENV)-bench/stamp ## the same with Quix Streams, Bytewax and Kafka Streams; 5 min
 	@$(BIN)/python -m bench.count --peers $(ARGS)
 
-bench-all: $(VENV)/run.stamp $(VENV)-bench/stamp ## every question of bench/README.md; 35 min on a quiet machine
+bench-all: $(VENV)/run.stamp $(VENV)-bench/stamp ## every question of bench/README.md; 75 min on a quiet machine
 	@$(BIN)/python -m bench.everything $(ARGS)
 
 lock: ## renew requirements/*.txt from pyproject.toml (needs uv)

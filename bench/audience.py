@@ -7,6 +7,7 @@ import random
 import socket
 import time
 from collections.abc import Sequence
+from typing import TypeVar
 
 from bench.harness import BenchError
 from wire.frames import PROTOCOL
@@ -60,6 +61,9 @@ class Watcher:
 
     def take(self, _data: bytes, _start: int, _end: int) -> None:
         self.frames += 1
+
+
+WatcherT = TypeVar("WatcherT", bound=Watcher)
 
 
 class Pushed(Watcher):
@@ -141,7 +145,9 @@ def accepted(answer: bytes, deflate: bool = False) -> bytes:
     return answer.partition(b"\r\n\r\n")[2]
 
 
-def opened(port: int, kind: type[Watcher], scopes: Sequence[str], *, deflate: bool = False, buffer: int = 0) -> Watcher:
+def opened(
+    port: int, kind: type[WatcherT], scopes: Sequence[str], *, deflate: bool = False, buffer: int = 0
+) -> WatcherT:
     """A viewer who has said what he wants. `buffer`: bytes the kernel may hold for him; 0: as it likes."""
     link = socket.socket()
     link.settimeout(10)

@@ -6,60 +6,26 @@ which everybody watches, so the first update of that course is the answer. `pyth
 
 import argparse
 import json
-import os
 import random
 import select
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from bench import broker, report
+from bench import house, report
 from bench.audience import Audience, Careful
 from bench.fanout import percentile
-from bench.harness import PROJECT, BenchError, say
+from bench.harness import BenchError, say
 
 TITLE = "From post to frame"
 PAUSE_S = (0.1, 0.4)  # drawn anew before each probe, so that they do not fall into step with anything
-READY_S_MAX = 240.0
 ANSWER_S_MAX = 20.0
 LESSON_S = 20.0  # of the demo before the first probe
 ACKNOWLEDGE_S = 3.0
-
-
-class Stack:
-    """`classpulse up` in a folder of its own."""
-
-    def __init__(self, home: Path, viewers: int) -> None:
-        self._environment = {
-            **os.environ,
-            "CLASSPULSE_HOME": str(home),
-            "CLASSPULSE_CACHE": str(broker.CACHE.absolute()),
-            "CLASSPULSE_LIVE_VIEWERS_MAX": str(2 * viewers),
-            "CLASSPULSE_LIVE_VIEWERS_PER_ADDRESS": str(2 * viewers),
-        }
-
-    def run(self, *words: str) -> str:
-        command = [sys.executable, "-m", "cli.main", *words]
-        done = subprocess.run(
-            command,
-            cwd=PROJECT,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=READY_S_MAX,
-            check=False,
-        )
-        if done.returncode:
-            raise BenchError(f"classpulse {' '.join(words)}: {done.stdout[-1000:]}\n{done.stderr[-1000:]}")
-        return done.stdout
 
 
 class Door:
@@ -151,22 +117,18 @@ def main() -> None:
     parser.add_argument("--probes", type=int, default=100)
     parser.add_argument("--out", type=Path, default=report.RESULTS)
     args = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="classpulse-bench-"))
-    home.chmod(0o711)  # as root, PostgreSQL runs as somebody else
-    stack = Stack(home, args.viewers)
     took: list[float] = []
     slowest: list[float] = []
-    try:
-        stack.run("up", "--detach")
-        status: dict[str, Any] = json.loads(stack.run("status", "--json"))
+    many = str(2 * args.viewers)
+    with house.running(CLASSPULSE_LIVE_VIEWERS_MAX=many, CLASSPULSE_LIVE_VIEWERS_PER_ADDRESS=many) as stack:
         say("  the stack is up")
         time.sleep(LESSON_S)
-        dashboard = str(status["dashboard"])
+        dashboard = stack.told.dashboard
         with urllib.request.urlopen(f"{dashboard}api/v1/dashboard/overview", timeout=ANSWER_S_MAX) as answer:  # noqa: S310
             overview = json.load(answer)
         scopes = ["school:all", *(f"course:{course['course_id']}" for course in overview["courses"])]
-        room = Room(int(dashboard.rstrip("/").rpartition(":")[2]), args.viewers, scopes)
-        door, run = Door(dashboard, Path(status["demo_key_file"])), uuid.uuid4().hex[:6]
+        room = Room(stack.port, args.viewers, scopes)
+        door, run = Door(dashboard, stack.home.demo_key_file), uuid.uuid4().hex[:6]
         with ThreadPoolExecutor(1) as thread:
             for number in range(args.probes + 3):
                 each = probe(room, door, thread, f"bench-{run}-{number}", args.viewers)
@@ -175,9 +137,6 @@ def main() -> None:
                     slowest.append(max(each))
         gaps, duplicates = room.amiss
         room.leave()
-    finally:
-        stack.run("down")
-        shutil.rmtree(home, ignore_errors=True)
     rows = []
     for who, sample, bar in (
         ("a viewer", sorted(took), "p50 ≤ 200, p99 ≤ 400"),

@@ -26,7 +26,7 @@ from wire.metrics import ScopeUpdate
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_S = 0.2
-LONGEST_PAUSE_S = 10.0
+LONGEST_PAUSE_S = 5.0  # so that all is well within 15 s of a store being back
 WANTED_S = 0.2  # how often a pause looks whether it is still wanted
 # Between one try and the next, of all that a batch has left. Long enough for a lock or a restart to pass; short enough
 # that a store which refuses everything slows its topic down and does not hold it.

@@ -113,15 +113,24 @@ class RunningStack:
         psutil.Process(pid).kill()
         return pid
 
-    async def restart_gateway(self) -> None:
-        """Kills the gateway and waits until the stack has started another."""
-        killed = self.kill("gateway")
+    def terminate(self, name: str) -> int:
+        """SIGTERM to one service; its pid. The stack starts it again."""
+        pid = int(self.service(name)["pid"])
+        psutil.Process(pid).terminate()
+        return pid
+
+    async def restarted(self, name: str, ended: int) -> None:
+        """Returns when the stack has started another in the place of this pid."""
 
         async def back() -> bool:
-            gateway = self.service("gateway")
-            return gateway["pid"] not in (killed, None) and gateway["state"] == "ready"
+            service = self.service(name)
+            return service["pid"] not in (ended, None) and service["state"] == "ready"
 
-        await eventually(back, 60, "the gateway is started again")
+        await eventually(back, 60, f"{name} is started again")
+
+    async def restart_gateway(self) -> None:
+        """Kills the gateway and waits until the stack has started another."""
+        await self.restarted("gateway", self.kill("gateway"))
 
     def down(self) -> None:
         self.run("down")

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from gateway.lag.samples import SILENT_S, Sample, Window, Worker
+from gateway.lag.samples import SILENT_S, Gone, Sample, Window, Worker
 
 _RESTORES = "recovering"  # pipelines/reading.py
 
@@ -60,7 +60,16 @@ def nobody(for_s: float, sample: Sample) -> str:
     left = f", with {_unread(sample.lag)}" if sample.lag else ""
     members = " and the group has no members" if sample.phase.value == "empty" else ""
     since = f"has owned it for {_time(for_s)}" if for_s else "owns it"
-    return f"no member {since}{members}{left}"
+    return f"no member {since}{members}{left}{_gone(sample.gone)}"
+
+
+def _gone(gone: Gone | None) -> str:
+    if gone is None:
+        return ""
+    if gone.left:
+        return f"; its worker {gone.worker_id} was asked to stop, {_time(gone.silent_s)} ago"
+    heard = f"was last heard of {_time(gone.silent_s)} ago"
+    return f"; its worker {gone.worker_id} {heard}, and did not say that it goes: it was killed, or is frozen"
 
 
 def store_away(sample: Sample, store: str, stuck_s: float) -> str:
@@ -77,6 +86,13 @@ def poison(sample: Sample, handovers: int, stuck_s: float) -> str:
     return (
         f"{handovers + 1} owners, one after the other, got no further than {at} in {_time(stuck_s)}: probably a poison "
         f"record at it or soon after"
+    )
+
+
+def deadly(sample: Sample, deaths: int, stuck_s: float) -> str:
+    return (
+        f"{deaths} workers, one after the other, died and got no further than {_committed(sample)} in "
+        f"{_time(stuck_s)}: probably of a poison record, in this or another of their partitions"
     )
 
 
@@ -130,6 +146,11 @@ def fine(lag: int, lag_s: float | None) -> str:
         return "all is read"
     age = "" if lag_s is None else f", the first {_time(lag_s)} old"
     return f"it keeps up: {_unread(lag)}{age}"
+
+
+def waits(lag: int, lag_s: float | None, stuck_s: float) -> str:
+    age = "" if lag_s is None else f", the first {_time(lag_s)} old"
+    return f"{_unread(lag)}{age}, and nothing committed for {_time(stuck_s)}: it may be on its way"
 
 
 def too_early(span_s: float, lag: int) -> str:

@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 from redis.exceptions import RedisError
 
 from gateway.lag.broker import Broker, Next, Topic
+from gateway.lag.memory import Memory
 from gateway.lag.samples import Sample, Worker
 from gateway.lag.summary import Place
 from gateway.workers import PIPELINES
@@ -41,6 +42,7 @@ class Rounds:
         self._groups = groups
         self._topics = sorted({*surveyed, *(topic for topics in groups.values() for topic in topics)})
         self._beats = beats
+        self._memory = Memory()
         self._due_s = 0.0
         self._surveyed_s = 0.0
         self._read: dict[Place, tuple[int, Next]] = {}  # an offset, and the first record there
@@ -86,6 +88,8 @@ class Rounds:
         }
         await self._look_up(broker, stands, ends)
         now_s, now_ms = time.monotonic(), time.time() * 1000
+        if not deaf:
+            self._memory.note(beats, now_ms)
         found = {}
         for place in stands:
             tp = TopicPartition(place.topic, place.partition)
@@ -94,6 +98,10 @@ class Rounds:
             ours = [beat for beat in beats if beat.app == place.group]
             fresh = sum(now_ms - beat.sent_at_ms < FRESH_S * 1000 for beat in ours)
             of_group = members[place.group]
+            owner = of_group.owners.get(tp, "")
+            worker = _worker(place, ours, now_ms)
+            if worker is None and owner and not deaf:
+                worker = _worker(place, self._memory.silent(place.group), now_ms)
             found[place] = Sample(
                 at_s=now_s,
                 committed=offset,
@@ -101,9 +109,11 @@ class Rounds:
                 first=firsts[tp],
                 end=ends[tp],
                 read_age_s=age_s,
-                owner=of_group.owners.get(tp, ""),
+                owner=owner,
                 phase=of_group.phase,
-                worker=_worker(place, ours, now_ms),
+                worker=worker,
+                died_s=tuple(now_s - died_ms / 1000 for died_ms in self._memory.died_ms(place.group, now_ms, FRESH_S)),
+                gone=None if owner else self._memory.gone(place, now_ms),
                 mute=0 if deaf or place.group not in PIPELINES else max(0, of_group.number - fresh),
                 deaf=deaf,
                 store_away=f"redis: {deaf}" if deaf and place.group in WRITES_TO_REDIS else "",

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)  # the standard library's: on the command line
 
 EVERY_S = 2.0
 ROUND_S = 5.0  # for all that is asked in a round
-LONGEST_PAUSE_S = 10.0  # between two attempts while Kafka is away
+LONGEST_PAUSE_S = 4.0  # between two attempts while Kafka is away: it is told soon that it is back
 CANCEL_S = 0.2
 CHANGES_KEPT = 200
 
@@ -77,6 +77,11 @@ class Sampler:
         self._seen_at_s: float | None = None  # since the epoch
         self.changes: deque[Change] = deque(maxlen=CHANGES_KEPT)
         self.view = self._board.look(time.monotonic())
+        self._looked = asyncio.Event()
+
+    async def looked(self) -> None:
+        """Returns with the next view."""
+        await self._looked.wait()
 
     @property
     def extents(self) -> Mapping[str, Extent]:
@@ -159,3 +164,5 @@ class Sampler:
                 now_ms = int(time.time() * 1000)
                 self.changes.append(Change(now_ms, group, was, verdict.state, verdict.says))
         self._tell(self.view, self._seen_at_s)
+        self._looked.set()
+        self._looked = asyncio.Event()  # whoever comes now waits for the next one

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 from statistics import median
+from typing import NamedTuple
+
+from wire.channels import HEARTBEAT_S
 
 WINDOW_S = 120.0
 GAPS_KEPT = 9  # times between two commits: enough for a median, soon forgotten
@@ -42,6 +45,14 @@ class Worker:
         return bool(self.paused) and self.silent_s <= SILENT_S
 
 
+class Gone(NamedTuple):
+    """Who had the partition last."""
+
+    worker_id: str
+    silent_s: float  # since its last heartbeat
+    left: bool  # it was asked to stop; else it was killed, or is frozen
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     at_s: float
@@ -53,6 +64,8 @@ class Sample:
     owner: str = ""  # the member that has the partition; "": nobody
     phase: Phase = Phase.STABLE
     worker: Worker | None = None  # None: it is not known which
+    gone: Gone | None = None  # where nobody has it, and it is known
+    died_s: tuple[float, ...] = ()  # when workers of the group were last heard of that were not asked to stop
     mute: int = 0  # members of the group beyond the workers that send heartbeats
     deaf: str = ""  # why no heartbeats can be read
     store_away: str = ""  # its group's store, as it was asked from here
@@ -170,6 +183,12 @@ class Window:
     def stuck_s(self, now_s: float) -> float:
         """How long there has been something unread, and no commit."""
         return now_s - max(self.moved_s, self.clear_s or 0.0) if self.newest.lag else 0.0
+
+    @property
+    def deaths(self) -> int:
+        """Of workers, since it moved last, as far as there is something unread."""
+        since_s = max(self.moved_s, self.clear_s or 0.0)
+        return sum(heard_s + HEARTBEAT_S >= since_s for heard_s in self.newest.died_s)
 
     def since(self, at_s: float) -> list[Sample]:
         return [sample for sample in self.samples if sample.at_s >= at_s]

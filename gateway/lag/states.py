@@ -48,7 +48,7 @@ class Patience:
     trough_s: float = 4.0  # ... so it must have been that late for so long
     trend_s: float = 12.0  # by which it is told whether it gets worse
     idle_s: float = 60.0  # nothing came
-    confirm_s: float = 1.5  # between catching up and falling behind, and from fine to either
+    confirm_s: float = 1.5  # between catching up and falling behind
     clear_s: float = 5.0  # better for so long, and it is believed
     told_s: float = 60.0  # a loss is told at least for so long
     stale_s: float = 10.0  # no sample

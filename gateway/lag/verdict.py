@@ -13,6 +13,7 @@ from gateway.lag.states import PATIENCE, Patience, State
 
 RHYTHM = 2.5  # times the usual time between two commits
 HANDOVERS = 2  # without getting on: a third owner that gets no further
+DEATHS = 2  # the same: a second worker that has died
 HOT_SHARE = 0.8  # of what comes into a topic
 MARGIN_SHARE = 0.1  # of the retention: what is left of it is little
 
@@ -131,6 +132,9 @@ def _standing(window: Window, now_s: float, patience: Patience) -> Finding | Non
     still_s = patience.still_s
     if window.rhythm_s is not None:
         still_s = min(max(still_s, RHYTHM * window.rhythm_s), patience.still_max_s)
+    if window.deaths >= DEATHS and stuck_s >= still_s:
+        said = causes.deadly(newest, window.deaths, stuck_s)
+        return Finding(state=State.STALLED, cause=Cause.POISON, says=said)
     if not newest.owner:
         if newest.phase is Phase.REBALANCING:
             joining_s = now_s - window.phase_since_s
@@ -180,6 +184,11 @@ def _pace(window: Window, told: Measures, now_s: float, share: float, patience: 
         if not window.newest.lag and quiet_s >= patience.idle_s:
             return Finding(state=State.IDLE, says=causes.idle(quiet_s))
         return Finding(state=State.OK, says=causes.fine(window.newest.lag, told.lag_s))
+    # Who does not read at all has no pace: that is for `_standing` to tell, in its own time.
+    stuck_s, worker = window.stuck_s(now_s), window.newest.worker
+    reads = worker is not None and causes.works(worker)
+    if not reads and stuck_s > max(patience.late_s, RHYTHM * (window.rhythm_s or 0.0)):
+        return Finding(state=State.OK, says=causes.waits(window.newest.lag, told.lag_s, stuck_s))
     if window.span_s < patience.trend_s:
         return Finding(state=State.UNKNOWN, cause=Cause.TOO_EARLY, says=causes.too_early(window.span_s, told.lag))
     hot = share >= HOT_SHARE
@@ -197,12 +206,12 @@ _MOVING = frozenset({State.CATCHING_UP, State.FALLING_BEHIND})
 
 def _settle(before: Verdict | None, found: State, now_s: float, patience: Patience) -> tuple[State, float | None]:
     """What is said, and since when something else was found. What is bad is said at once, for its patience is in the
-    finding; what is better, or no more than late, once it has lasted."""
+    finding; what is better, and whether it gets later, once it has lasted."""
     if before is None or before.state is found or before.state is State.UNKNOWN or found is State.UNKNOWN:
         return found, None
     if before.state.fine and found.fine:
         return found, None
-    if found.severity > before.state.severity and found not in _MOVING:
+    if found.severity > before.state.severity and (before.state.fine or found not in _MOVING):
         return found, None
     turning_s = now_s if before.turning_s is None else before.turning_s
     if before.state is State.LOSING_DATA:

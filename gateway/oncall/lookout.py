@@ -1,6 +1,7 @@
 """Looks at all that is known every few seconds, keeps what is thought of it, and what has changed."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,7 +20,9 @@ from gateway.lag.sampler import Sampler
 from gateway.objectives import promises
 from gateway.objectives.ledger import Ledger
 from gateway.oncall import reasons
+from gateway.oncall.absence import Absence
 from gateway.oncall.changes import Changes
+from gateway.oncall.lasting import Lasting
 from gateway.oncall.reasons import Audited, Level, Reason
 from gateway.probes import Finding, Probe
 from gateway.security.limits import Limits
@@ -76,6 +79,8 @@ class Lookout:
         self._ask_audit = ask_audit
         self._ledger = ledger
         self._siblings = siblings
+        self._absence = Absence()
+        self._lasting = Lasting()
         self._audited: Audited | None = None
         self._audit_away = ""
         self._newest: Look | None = None
@@ -101,22 +106,24 @@ class Lookout:
         *found, asked = await asyncio.gather(*(probe.finding() for probe in [*self._servers, self._heartbeats]))
         servers = dict(zip((probe.name for probe in self._servers), found, strict=True))
         beats = self._seen.beats if asked.up else []
-        idle = workers.idle_pipelines(beats) if asked.up else []
         round_, view = self._canary(), self._sampler.view
         now_ms = int(time.time() * 1000)
+        idle = self._absence.told(beats if asked.up else None, now_ms)
+        why = self._absence.heard(now_ms) | {beat.app: said for beat in beats if (said := beat.reason or beat.paused)}
+        away = self._lasting.told([*reasons.servers(servers), *reasons.rates(self._limits.away)], now_ms)
         wrong = reasons.worst_first(
             [
-                *reasons.servers(servers),
+                *away,
                 *reasons.groups(view.groups.values(), time.monotonic(), now_ms),
-                *reasons.pipelines(idle, {beat.app: said for beat in beats if (said := beat.reason or beat.paused)}),
+                *reasons.pipelines(idle, why),
                 *reasons.gateways(self._siblings.silent, now_ms),
                 *reasons.probe(round_),
                 *reasons.audit(self._audited),
-                *reasons.rates(self._limits.away),
             ]
         )
         self.changes.note(wrong, now_ms)
-        works = abilities.standings(abilities.missing(servers, idle))
+        missing = abilities.missing({one.about: servers[one.about] for one in away if one.about in servers}, idle)
+        works = abilities.standings(missing)
         self._newest = Look(
             now_ms,
             reasons.level(wrong),
@@ -138,7 +145,9 @@ class Lookout:
                 await self.look()
             except Exception:  # a fault of ours: who asks sees by its time that the look is old
                 log.exception("the state of the system could not be looked at")
-            await asyncio.sleep(EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_S):
+                    await self._sampler.looked()  # so that what it thinks is told at once
 
     async def _audit(self) -> NoReturn:
         pause_s = AUDIT_EVERY_S / 10  # soon after the start

@@ -97,8 +97,8 @@ def groups(verdicts: Iterable[GroupVerdict], now_s: float, now_ms: int) -> list[
     return out
 
 
-def pipelines(idle: Iterable[str], why: Mapping[str, str]) -> list[Reason]:
-    """`idle`: without a worker that is ready. `why`: what theirs say, where there are any."""
+def pipelines(idle: Mapping[str, int], why: Mapping[str, str]) -> list[Reason]:
+    """`idle`: without a worker that is ready, since then (epoch ms). `why`: what theirs say, where there are any."""
     return [
         Reason(
             about=f"workers {app}",
@@ -106,8 +106,9 @@ def pipelines(idle: Iterable[str], why: Mapping[str, str]) -> list[Reason]:
             rank=_NO_WORKER,
             says=f"no worker of {app} is ready: {why.get(app) or 'there is none'}",
             section="no_worker",
+            since_ms=since_ms,
         )
-        for app in idle
+        for app, since_ms in idle.items()
     ]
 
 

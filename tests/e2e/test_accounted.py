@@ -1,13 +1,15 @@
-"""The whole stack: what the door accepts is accounted for, and each event can be followed."""
+"""The whole stack: what the door accepts is accounted for, whoever is started again, and each event can be followed."""
 
 import json
 import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from running import RunningStack, eventually
+from running import CONSUMED, RunningStack, eventually
 
 from producers.door import Door
+
+RESTARTING = 20  # events posted while one worker is being started again
 
 
 async def test_what_is_accepted_is_accounted_for_and_each_event_can_be_followed(running_stack: RunningStack) -> None:
@@ -20,7 +22,7 @@ async def test_what_is_accepted_is_accounted_for_and_each_event_can_be_followed(
             "kind": "code_run",
             "occurred_at": now,
         }
-        for number in range(70)
+        for number in range(70 + RESTARTING * len(CONSUMED))
     ]
 
     def balance() -> dict[str, Any]:
@@ -34,12 +36,17 @@ async def test_what_is_accepted_is_accounted_for_and_each_event_can_be_followed(
         await eventually(all_are, 60, "all is claimed and judged")
 
     async with Door(running_stack.dashboard, running_stack.api_key, patience_s=30) as door:
-        for batch in (events[:50], events[40:]):  # ten of them twice, which the gateway finds out by itself
+        for batch in (events[:50], events[40:70]):  # ten of them twice, which the gateway finds out by itself
             assert (await door.post(batch)).accepted == len(batch)
-        await claimed_and_judged(70)
+        for number, worker in enumerate(CONSUMED):  # a rolling restart
+            stopped = running_stack.terminate(worker)
+            for event in events[70 + RESTARTING * number : 70 + RESTARTING * (number + 1)]:
+                assert (await door.post([event])).accepted == 1
+            await running_stack.restarted(worker, stopped)
+        await claimed_and_judged(len(events))
         running_stack.kill("gateway")  # and forgets what it knew of them
-        assert (await door.post(events[60:])).accepted == 10
-    await claimed_and_judged(80)
+        assert (await door.post(events[60:70])).accepted == 10
+    await claimed_and_judged(len(events) + 10)
     view = balance()
     assert (view["adds_up"], view["complete"], view["totals"]["difference"]) == (True, True, 0)
     totals = view["totals"]

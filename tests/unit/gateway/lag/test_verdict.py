@@ -68,9 +68,15 @@ def test_a_rolling_restart_is_no_alarm(away: int) -> None:
         timeline.go(away, came="100", read="0", owner=".")
         timeline.go(2, came="100", read="0", owner="~")
         timeline.go(8, came="100", read="0 +", owner=name)
-    assert STALLED not in runs(verdict.state for verdict in timeline.verdicts)
-    assert STOPPED not in runs(verdict.state for verdict in timeline.verdicts)
-    assert timeline.last.state is OK
+    assert runs(verdict.state for verdict in timeline.verdicts) == [OK]
+
+
+def test_who_does_not_read_has_no_pace_and_who_reads_and_does_not_commit_has_one() -> None:
+    timeline = running()
+    assert runs(timeline.go(7, came="100", read="0", owner=". . . . ~")) == [OK]
+    assert timeline.last.says.endswith("and nothing committed for 14 s: it may be on its way")
+    works = dataclasses.replace(ALIVE, progress_s=0.5)
+    assert LATE in running().go(7, came="100", read="0", worker=works)
 
 
 def test_an_idle_group_may_restart_and_rebalance_too() -> None:
@@ -204,6 +210,30 @@ def test_stalled_by_a_poison_record_that_each_owner_meets() -> None:
     assert STALLED in states
     assert timeline.last.cause is Cause.POISON
     assert "owners, one after the other, got no further than offset 3000" in timeline.last.says
+
+
+def test_stalled_by_a_poison_record_of_which_each_worker_dies_before_a_third_has_it() -> None:
+    # The group waits for the session of each dead one before it lets the next one in: 6 s and more.
+    timeline = running()
+    began_s = timeline.now_s
+    died = (began_s - 1, began_s + 5)  # last heard of
+
+    def deaths(number: int, sample: Sample) -> Sample:
+        return dataclasses.replace(sample, died_s=tuple(at_s for at_s in died if at_s + 6 < began_s + STEP_S * number))
+
+    states = timeline.go(10, came="100", read="0", owner="a a ~ b b ~ ~ ~ ~ ~", changes=deaths)
+    assert first_of(STALLED, states) <= WITHIN
+    assert timeline.last.cause is Cause.POISON
+    assert "2 workers, one after the other, died and got no further than offset 3000" in timeline.last.says
+
+
+def test_two_workers_that_died_are_no_poison_where_the_second_got_on() -> None:
+    timeline = running()
+    died = (timeline.now_s - 1, timeline.now_s + 21)
+    timeline.go(10, came="100", owner="a a ~ b")
+    deaths = lambda _, sample: dataclasses.replace(sample, died_s=died)  # noqa: E731 -- both are known to be dead
+    states = timeline.go(10, came="100", read="0", owner="b b b .", changes=deaths)
+    assert first_of(STOPPED, states) <= WITHIN
 
 
 def test_a_worker_started_again_under_the_same_membership_is_another_owner() -> None:

@@ -38,7 +38,9 @@ def drawn(
     found = dict.fromkeys(("kafka", "postgresql", "redis", "history"), UP) | (servers or {})
     idle = [app for app in GROUPS if not any(each.app == app and each.ready for each in beats)]
     lag = Board(GROUPS).look(0.0)
-    wrong = reasons.worst_first([*reasons.servers(found), *reasons.pipelines(idle, {}), *reasons.probe(probe)])
+    wrong = reasons.worst_first(
+        [*reasons.servers(found), *reasons.pipelines(dict.fromkeys(idle, NOW_MS), {}), *reasons.probe(probe)]
+    )
     changes = Changes()
     changes.note(wrong, NOW_MS)
     works = standings(missing(found, idle))

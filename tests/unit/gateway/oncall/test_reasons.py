@@ -32,7 +32,7 @@ def everything() -> list[Reason]:
         *reasons.gateways([Silent(Sibling("a", "here", 7), 9.2)], 100_000),
         *reasons.probe(Round(5.0, 100.0, None, "Kafka is not connected")),
         *reasons.audit(Audited(1, False, "3 events do not add up")),
-        *reasons.pipelines(["live"], {}),
+        *reasons.pipelines({"live": 90_000}, {}),
         *reasons.groups([group(state.value, state) for state in State], now_s=8.0, now_ms=100_000),
         *reasons.servers({name: server(False) for name in ("redis", "history", "postgresql", "kafka")}),
     ]
@@ -66,6 +66,7 @@ def test_since_when_as_whoever_found_it_knows() -> None:
     by = {one.about: one for one in everything()}
     assert by["kafka"].since_ms == 10_000
     assert by["group stalled"].since_ms == 97_000
+    assert by["workers live"].since_ms == 90_000
     assert by["probe"].since_ms is None
     assert by["gateway here 7"].since_ms == 90_800
     assert reasons.groups([group("live", State.UNKNOWN, None)], 0.0, 0)[0].since_ms is None
@@ -78,7 +79,7 @@ def test_its_words() -> None:
     assert by["workers live"] == "no worker of live is ready: there is none"
     assert by["probe"] == "no probe has come back for 100 s: Kafka is not connected"
     assert by["gateway here 7"].startswith("the gateway's process 7 on here is silent for 9 s: ")
-    assert reasons.pipelines(["live"], {"live": "recovering"})[0].says == "no worker of live is ready: recovering"
+    assert reasons.pipelines({"live": 1}, {"live": "recovering"})[0].says == "no worker of live is ready: recovering"
 
 
 def test_each_section_is_in_the_runbook() -> None:
