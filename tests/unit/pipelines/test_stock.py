@@ -2,7 +2,7 @@
 aggregate/test_fold.py."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -11,6 +11,8 @@ from classroom import event, records
 from pipelines.records import Message as Record
 from pipelines.settings import AggregateSettings
 from pipelines.stock import Folding
+from pipelines.tracing import Following
+from traces.tracer import OFF
 from wire.events import Kind
 
 
@@ -23,6 +25,7 @@ class Message(NamedTuple):
     value: bytes | None
     partition: int = 3
     tp: str = "activity-3"
+    headers: None = None
 
 
 class Event(NamedTuple):
@@ -49,6 +52,9 @@ class Book:
     @contextmanager
     def batch(self, topic: str, records: int) -> Iterator[None]:  # noqa: ARG002 -- as the worker's
         yield
+
+    def follow(self, topic: str, partition: int, records: Iterable[Record]) -> Following:
+        return Following(OFF, "aggregate", topic, partition, records)
 
 
 class _Topic:

@@ -129,7 +129,7 @@ class Surprising:
     them, nor alone."""
 
     def __init__(self, message: Message) -> None:
-        self.offset, self._timestamp, self.key, self.value = message
+        self.offset, self._timestamp, self.key, self.value, self.headers = message
         self._times = 3
 
     @property
