@@ -149,7 +149,11 @@ async def test_an_event_is_followed_from_the_door_to_the_frame(probed: RunningSt
     assert door.attributes["http.response.status_code"] == 202
     assert frame.attributes["classpulse.viewers"] == 1
     assert fold.attributes["messaging.destination.name"] == "activity"
-    assert spans("process metrics", "history")
+
+    async def history() -> bool:
+        return bool(spans("process metrics", "history"))
+
+    await eventually(history, 30, "the history's span has come")
     told = "\n".join(f"{value}" for span in collector.spans for value in span.attributes.values())
     assert "s9" not in told
     assert "traced" not in told
@@ -157,6 +161,6 @@ async def test_an_event_is_followed_from_the_door_to_the_frame(probed: RunningSt
     assert 'classpulse_spans_total{outcome="exported"}' in metrics_
 
     async with redis.from_url(probed.environment("CLASSPULSE_REDIS_URL")) as client:
-        kept = await client.xrevrange(channels.stream(scope), count=10)
+        kept: Any = await client.xrevrange(channels.stream(scope), count=10)
     assert kept  # as viewers get them
     assert not any(b"traceparent" in fields[b"frame"] for _, fields in kept)

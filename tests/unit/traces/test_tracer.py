@@ -25,7 +25,7 @@ HEAVY = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "opentelemetry.pro
 
 
 def told(outcome: str) -> float:
-    return SPANS.labels(outcome)._value.get()
+    return float(SPANS.labels(outcome)._value.get())
 
 
 async def test_a_span_has_its_parent_links_and_service() -> None:
