@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from traces.context import CONTEXTS_MAX, HEADER, Context, headers, of_record, parse
 
-TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+TRACE, SPAN = "4bf92f35" * 4, "00f067aa" * 2
 GOOD = Context(TRACE, SPAN, sampled=True)
 
 
