@@ -22,6 +22,7 @@ from gateway.admin import audit_endpoint as audit
 from gateway.admin import endpoint as admin
 from gateway.admin import trace_endpoint as trace
 from gateway.canary import Canary
+from gateway.correlation import Correlated, Correlation
 from gateway.database import SCHEMA, Database
 from gateway.history import endpoint as history
 from gateway.history.influx import InfluxReader
@@ -69,6 +70,7 @@ from gateway.settings import GatewaySettings, listed
 from gateway.siblings import Siblings
 from gateway.statements import endpoint as statements
 from gateway.statements.store import Statements
+from traces.tracer import Tracer
 from wire import topics
 
 log = structlog.get_logger(__name__)
@@ -80,6 +82,7 @@ REDIS_CONNECTIONS_MAX = 32  # more questions at once are refused, which reads as
 def create_app(settings: GatewaySettings) -> FastAPI:
     """Opens nothing; that is the lifespan's. Nothing here waits for a server: each part starts without its own, says so
     once, and goes on when it is there."""
+    tracer = Tracer(settings.traces, "classpulse-gateway")
     database = Database(settings.postgres_url.get_secret_value())
     client = redis.from_url(
         settings.redis_url,
@@ -91,7 +94,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     roster = RosterCopy(database)
     keys = KeyRing(database)
     claims = Claims(settings.kafka)
-    feed = Feed(settings.redis_url)
+    feed = Feed(settings.redis_url, tracer=tracer)
     meters = Meters(feed, claims.note)
     spool = Spool(Path(settings.spool_folder), settings.spool_max_mb * 2**20) if settings.spool_folder else None
     publisher = Publisher(
@@ -100,6 +103,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         settings.under_way_max_mb * 2**20,
         spool,
         spooled_is_accepted=settings.spool_accepts,
+        tracer=tracer,
     )
     windows = SharedWindows(settings.redis_url, settings.rate_limit_wait_ms / 1_000)
     limits = Limits(_rates(settings), keys.knows, windows)
@@ -138,6 +142,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(tracer.close)
             stack.push_async_callback(client.aclose)
             stack.push_async_callback(reader.close)
             for part in (
@@ -175,7 +180,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redoc_url=None,
     )
     problems.install(app)
-    admission = Admission(keys, limits, roster, publisher, settings.clock_skew_s)
+    correlation = Correlation(tracer, settings.traces_share)
+    admission = Admission(keys, limits, roster, publisher, settings.clock_skew_s, correlation)
     app.include_router(ingest.router(admission, limits))
     store = Statements(database) if settings.xapi_store else None
     if store:
@@ -190,6 +196,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.add_middleware(SafeHeaders)
     app.add_middleware(LiveSocket, feed=feed, gate=gate, doors=doors, spend=limits.spend_handshake)
     app.add_middleware(RateHeaders)
+    app.add_middleware(Correlated, traced=tracer.on)
     app.include_router(health.router(asked, seen, heartbeats, lambda: canary.found, gate, limits))
     app.include_router(telemetry.router(gate, limits))
     attempts = Attempts(windows)

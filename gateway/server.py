@@ -26,9 +26,9 @@ GRACE_S = 10  # for requests under way when told to stop; compose gives 30
 OTHERS_MAX = 1_000  # connections that are not viewers'; past them uvicorn answers 503
 GC_THRESHOLD = (20_000, 20, 50)  # a request makes objects by the hundred, and hardly ever a cycle
 FAILED = 3  # as uvicorn ends where it cannot start
-# aiokafka tells of an outage at every attempt to connect, and we tell of it once; uvicorn of each viewer, whose address
-# with all its scopes is a kilobyte.
-QUIETER = {"aiokafka": "CRITICAL", "uvicorn.error": "WARNING"}
+# aiokafka and OpenTelemetry tell of an outage at every attempt, and we tell of it once; uvicorn of each viewer, whose
+# address with all its scopes is a kilobyte.
+QUIETER = {"aiokafka": "CRITICAL", "uvicorn.error": "WARNING", "opentelemetry": "CRITICAL"}
 
 
 def _log(settings: GatewaySettings) -> dict[str, Any]:

@@ -77,6 +77,7 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 RedisUrl = Annotated[str, Field(pattern=r"^(rediss?|unix)://")]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 InfluxUrl = Annotated[str, Field(pattern=r"^(https?://.+)?$")]
+CollectorUrl = Annotated[str, Field(pattern=r"^(https?://.+)?$")]
 Rate = Annotated[str, AfterValidator(_rate)]
 
 
@@ -162,6 +163,10 @@ class GatewaySettings(BaseSettings):
     live_viewers_per_user: int = Field(
         50, ge=1, description="of them of one user, where it is known who watches; more are refused"
     )
+    traces: CollectorUrl = Field(
+        "", description="collector of OpenTelemetry's traces: its address for OTLP over HTTP; empty: none are made"
+    )
+    traces_share: float = Field(0.01, ge=0, le=1, description="of the requests with events, how many are traced")
     log_format: Literal["console", "json"] = Field("console", description="how log lines are written")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
 

@@ -15,6 +15,7 @@ def config(log_format: Format, level: str, quieter: Mapping[str, str]) -> dict[s
     variables hold keys, passwords and what students did.
     """
     shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,  # what request it is about, and what trace
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

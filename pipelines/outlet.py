@@ -21,12 +21,15 @@ KEYS_MAX = 500_000  # of a topic, some 60 MB; forgotten all at once, and learnt 
 
 EVERYWHERE = -1
 
+_NO_HEADERS: list[tuple[str, bytes]] = []  # aiokafka takes no other sequence
+
 
 class Outgoing(NamedTuple):
     topic: str
     key: bytes | None
     value: bytes | None
     partition: int | None = None  # None: by its key; EVERYWHERE: to each of the topic
+    headers: list[tuple[str, bytes]] = _NO_HEADERS
 
 
 class Outlet:
@@ -55,7 +58,7 @@ class Outlet:
 
     def _to(self, record: Outgoing) -> Iterable[int]:
         """The partitions it goes to."""
-        topic, key, _, partition = record
+        topic, key, _, partition, _ = record
         if partition == EVERYWHERE:
             return range(self._partitions[topic])
         if partition is not None:
@@ -85,12 +88,14 @@ class Parcel:
         self._now_ms = int(time.time() * 1000)
 
     def put(self, record: Outgoing) -> None:
-        topic, key, value, _ = record
+        topic, key, value, _, headers = record
         for partition in self._to(record):
             batches = self._filled.setdefault((topic, partition), [])
-            if not batches or batches[-1].append(timestamp=self._now_ms, key=key, value=value) is None:
+            at_ms = self._now_ms
+            if not batches or batches[-1].append(timestamp=at_ms, key=key, value=value, headers=headers) is None:
                 batch = self._producer.create_batch()
-                batch.append(timestamp=self._now_ms, key=key, value=value)  # its first one it takes whatever the size
+                # Its first one it takes whatever the size.
+                batch.append(timestamp=at_ms, key=key, value=value, headers=headers)
                 batches.append(batch)
 
     async def delivered(self) -> None:

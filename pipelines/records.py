@@ -1,5 +1,6 @@
 """A record of any transport, as the pipelines' arithmetic sees it."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -14,6 +15,8 @@ class Record(Protocol):
     def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 class Message(NamedTuple):
@@ -23,3 +26,4 @@ class Message(NamedTuple):
     timestamp: int
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()

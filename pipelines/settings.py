@@ -26,6 +26,11 @@ class WorkerSettings(BaseSettings):
     )
     log_format: Literal["console", "json"] = Field("console", description="how log lines are written")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
+    traces: str = Field(
+        "",
+        pattern=r"^(https?://.+)?$",
+        description="collector of OpenTelemetry's traces: its address for OTLP over HTTP; empty: none are made",
+    )
     stall_s: float = Field(
         40.0, gt=0, description="a worker with unread records and no progress for so long is not ready"
     )

@@ -7,7 +7,7 @@ take in three tries is parked in a topic of its own, and the sink goes on.
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +18,7 @@ from pipelines import dead_letters, telemetry
 from pipelines.outlet import Outgoing, Outlet
 from pipelines.records import Record
 from pipelines.settings import WorkerSettings
+from pipelines.tracing import newest
 from pipelines.worker import App, Worker, create_app, producer_maker
 from wire import metrics, topics
 from wire.dead_letters import DeadLetter, Reason
@@ -172,11 +173,15 @@ async def _sleep(pause_s: float, wanted: Callable[[], bool]) -> None:
             raise NotWanted
 
 
+Carry = Callable[[Mapping[str, str]], None]
+
+
 class Sink:
     """Agent of `metrics`."""
 
-    def __init__(self, worker: Worker[App], store: Store, outlet: Outlet) -> None:
+    def __init__(self, worker: Worker[App], store: Store, outlet: Outlet, carry: Carry) -> None:
         self._worker = worker
+        self._carry = carry
         self._store = store
         self._outlet = outlet
 
@@ -199,8 +204,15 @@ class Sink:
                 reason = dead_letters.judge(error)
                 detail = str(error) or repr(error)
                 letters.append(dead_letters.dead_letter(topics.METRICS, batch.partition, record, reason, detail))
-        for refused in await self._store.settle(updates, lambda: self._worker.app.delivers(batch)):
-            letters.append(parked(self._store, batch.partition, readable[refused.number], refused))
+        following = self._worker.follow(topics.METRICS, batch.partition, readable)
+        self._carry(newest(following.by_scope()))
+        try:
+            left = await self._store.settle(updates, lambda: self._worker.app.delivers(batch))
+        except NotWanted:
+            following.end(failed="given back")
+            raise
+        letters += [parked(self._store, batch.partition, readable[refused.number], refused) for refused in left]
+        following.end(failed="parked" if left else "")
         if letters:
             parcel = await self._outlet.parcel()
             for letter in letters:
@@ -220,13 +232,14 @@ def parked(store: Store, partition: int, record: Record, refused: Refused) -> De
     return msgspec.structs.replace(letter, value=value, sink=store.name, tries=store.tries)
 
 
-def create(name: str, settings: WorkerSettings, store: Store) -> Worker[App]:
-    """The worker of a store."""
+def create(name: str, settings: WorkerSettings, store: Store, carry: Carry = lambda _: None) -> Worker[App]:
+    """The worker of a store. `carry`: told, before a batch is written, the scopes whose update is traced, and the
+    `traceparent` of each."""
     app = create_app(name, settings, flush_timeout_s=FLUSH_TIMEOUT_S)
     worker = Worker(app, settings)
     worker.pulse.held_by = lambda: store.away
     outlet = Outlet(producer_maker(app), (topics.DEAD_LETTERS, topics.PARKED))
-    app.agent(app.batch_topic(topics.METRICS), name=name)(Sink(worker, store, outlet).run)
+    app.agent(app.batch_topic(topics.METRICS), name=name)(Sink(worker, store, outlet, carry).run)
     worker.closes(store.close)
     worker.closes(outlet.close)
     return worker

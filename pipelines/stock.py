@@ -185,7 +185,9 @@ def by_partition(app: App, events: Iterable[Any]) -> dict[int, list[Message]]:
     for message in (event.message for event in events):
         if app.holds(message.tp):
             out[message.partition].append(
-                Message(message.offset, int(message.timestamp * 1000), message.key, message.value)
+                Message(
+                    message.offset, int(message.timestamp * 1000), message.key, message.value, message.headers or ()
+                )
             )
     return out
 
@@ -246,8 +248,10 @@ class Folding:
         folded.look(wall_ms, unread=bool(messages))
         if messages:
             account_for_skipped(partition, fold.marker, messages[0].offset)
+        following = self._worker.follow(topics.ACTIVITY, partition, messages)
         batch = fold.fold(messages)
         account_for(batch)
+        following.end()
         if messages:
             folded.read(wall_ms, batch, len(messages))
         sends = []

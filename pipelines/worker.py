@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
@@ -24,13 +24,17 @@ from pipelines import telemetry
 from pipelines.alive import Pulse, Web
 from pipelines.pace import Busy, gap_s
 from pipelines.reading import ByTheBatch, Reading
+from pipelines.records import Record
 from pipelines.settings import WorkerSettings
+from pipelines.tracing import Following
+from traces.tracer import Tracer
 from wire import topics, workers
 
 log = structlog.get_logger(__name__)
 
 # Faust says "buffer full" where it merely holds a sender back, which is what its buffer is for.
-QUIETER = {"aiokafka": "WARNING", "faust.transport.producer": "ERROR"}
+# OpenTelemetry says at each try that its collector is away; `traces` does so once.
+QUIETER = {"aiokafka": "WARNING", "faust.transport.producer": "ERROR", "opentelemetry": "CRITICAL"}
 
 # How long a worker that stops waits for what it has open to close: with the server away a good-bye may hang.
 CLOSE_WITHIN_S = 1.0
@@ -127,6 +131,9 @@ class Worker(Generic[AppT]):
         self.app = app
         self.settings = settings
         self.pulse = Pulse(app, settings, reading or ByTheBatch(app))
+        self.traces = Tracer(settings.traces, f"classpulse-{app.conf.id}")
+        if self.traces.on:
+            self.closes(self._send_traces)
 
     def closes(self, close: Callable[[], Awaitable[None]]) -> None:
         """Called when the worker has stopped, and given up after CLOSE_WITHIN_S."""
@@ -135,6 +142,13 @@ class Worker(Generic[AppT]):
     def now_ms(self) -> int:
         """The wall clock, which stands still while the worker is paused, and goes on from there."""
         return self.pulse.obedience.worked_ms(int(time.time() * 1000))
+
+    async def _send_traces(self) -> None:
+        await self.traces.close(CLOSE_WITHIN_S * 0.8)
+
+    def follow(self, topic: str, partition: int, records: Iterable[Record]) -> Following:
+        """The traces that the records belong to; whoever asks has to end it."""
+        return Following(self.traces, self.app.conf.id, topic, partition, records)
 
     @contextmanager
     def batch(self, topic: str, records: int) -> Iterator["Taken"]:

@@ -40,7 +40,8 @@ def stream_max_len(scope: str) -> int:
 
 
 def live(scope: str) -> str:
-    """Pub/sub channel: update frames (`wire.frames.Update`), one message an update."""
+    """Pub/sub channel: update frames (`wire.frames.Update`), one message an update; `frames.untraced` says what else
+    one may hold."""
     return f"{PREFIX}:{{{scope}}}:live"
 
 

@@ -156,6 +156,23 @@ class Ping(msgspec.Struct, frozen=True, tag="ping", kw_only=True):
 Frame = Hello | Snapshot | Resumed | Update | Stale | Error | Bye | Pong
 Message = Subscribe | Unsubscribe | Ack | Measured | Ping
 
+_TRACE = b',"traceparent":"'
+_TRACE_BYTES = len(_TRACE) + 55 + 2  # version 00 of the W3C's, and what closes the frame
+
+
+def traced(traceparent: str) -> bytes:
+    """What the frame of an update ends in on its way through Redis, where it is traced; viewers get it without."""
+    return _TRACE + traceparent.encode() + b'"}'
+
+
+def untraced(data: bytes) -> tuple[bytes, str]:
+    """An update's frame as viewers get it, and its `traceparent`; "": it is not traced."""
+    at = len(data) - _TRACE_BYTES
+    if at < 0 or not data.startswith(_TRACE, at):
+        return data, ""
+    return data[:at] + b"}", data[at + len(_TRACE) : -2].decode("ascii", "replace")
+
+
 encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 _message_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)

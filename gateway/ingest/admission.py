@@ -17,6 +17,7 @@ import msgspec
 from starlette.requests import Request
 
 from gateway import problems
+from gateway.correlation import Correlation
 from gateway.database import DatabaseAwayError
 from gateway.ingest.judge import Posted, Rejection, ms_of
 from gateway.ingest.publisher import Publisher, PublisherAwayError
@@ -48,6 +49,7 @@ class Admission:
         roster: RosterCopy,
         publisher: Publisher,
         skew_s: int,
+        correlation: Correlation,
         clock_ms: Callable[[], int] = lambda: int(time.time() * 1000),
     ) -> None:
         """`keys`, `roster` and `publisher` are started and stopped by whoever made them. `skew_s`: how far a producer's
@@ -57,6 +59,7 @@ class Admission:
         self._roster = roster
         self._publisher = publisher
         self._skew_s = skew_s
+        self._correlation = correlation
         self._clock_ms = clock_ms
         self._recent = Recent()
 
@@ -68,6 +71,7 @@ class Admission:
         except DatabaseAwayError as error:
             raise problems.away(f"{error}; nothing was accepted") from None
         self._limits.refuse_full(request, key)
+        self._correlation.admitted(request)
         return key
 
     async def spend(self, request: Request, key: ApiKey, events: int) -> None:

@@ -17,6 +17,7 @@ from wire import topics
 KEYS_REMEMBERED = 65_536  # hashes of students: some 10 MB
 
 Record = tuple[bytes, bytes]  # key and value
+Headers = list[tuple[str, bytes]]  # of each record
 Acknowledged = Callable[[int, int, int], None]  # partition, the first offset, the last
 
 _hash = lru_cache(KEYS_REMEMBERED)(murmur2)
@@ -40,15 +41,17 @@ class Lane:
         self._task: asyncio.Task[None] | None = None
         self.given_up = 0  # requests that wait no longer for what they have here
 
-    def put(self, records: Sequence[Record], at_ms: int) -> set["asyncio.Future[None]"]:
+    def put(self, records: Sequence[Record], at_ms: int, headers: Headers) -> set["asyncio.Future[None]"]:
         """Done, or failed with a KafkaError, when Kafka has all of them. They stay in order."""
         lots = set()
         for key, value in records:
-            if not self._waiting or self._waiting[-1].builder.append(timestamp=at_ms, key=key, value=value) is None:
+            lot = self._waiting[-1] if self._waiting else None
+            if lot is None or lot.builder.append(timestamp=at_ms, key=key, value=value, headers=headers) is None:
                 lot = Lot(self._producer.create_batch())
-                lot.builder.append(timestamp=at_ms, key=key, value=value)  # the first always fits
+                # The first always fits.
+                lot.builder.append(timestamp=at_ms, key=key, value=value, headers=headers)
                 self._waiting.append(lot)
-            lots.add(self._waiting[-1].done)
+            lots.add(lot.done)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._send(), name=f"lane-{self._partition}")
         return lots

@@ -19,10 +19,13 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from gateway.ingest.lanes import Acknowledged, Lanes, Record
+from gateway import correlation
+from gateway.ingest.lanes import Acknowledged, Headers, Lanes, Record
 from gateway.ingest.recent import Recent
 from gateway.ingest.spool import Spool, SpoolError
-from wire import events
+from traces import context
+from traces.tracer import OFF, Attributes, Kind, Tracer
+from wire import events, topics
 from wire.events import ActivityEvent
 
 log = structlog.get_logger(__name__)
@@ -36,6 +39,8 @@ UNDER_WAY_MAX_BYTES = 32 * 2**20  # about 100,000 events: what two seconds of a 
 KEY_MAX_BYTES = 2 * 2**20  # of one student: any request, and as much again
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
+
+_NONE: Headers = []
 
 
 class PublisherAwayError(Exception):
@@ -55,6 +60,7 @@ class Publisher:
         spool: Spool | None = None,
         *,
         spooled_is_accepted: bool = False,
+        tracer: Tracer = OFF,
     ) -> None:
         """`servers`: host:port, separated by commas. `acknowledged`: is told the offsets of events that Kafka has
         acknowledged, once. `under_way_max`: bytes of events not acknowledged yet; more are refused. `spool`: where
@@ -69,6 +75,7 @@ class Publisher:
         self._away = False
         self._spool = spool
         self._spooled_is_accepted = spooled_is_accepted
+        self._tracer = tracer
         self._kept = Recent()  # those of the spool
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -109,13 +116,32 @@ class Publisher:
             await self._keep_back(self._spool, batch, "earlier events wait for Kafka on the disk")
             return
         try:
-            await self._told(_records(batch))
+            await self._traced(batch)
         except PublisherBusyError:
             raise
         except PublisherAwayError as error:
             if self._spool is None:
                 raise
             await self._keep_back(self._spool, batch, str(error))
+
+    async def _traced(self, batch: Sequence[ActivityEvent]) -> None:
+        """`_told`; where the request is traced, as a span that each of its records names. Raises PublisherAwayError."""
+        if not self._tracer.on or (parent := correlation.current()) is None:
+            return await self._told(_records(batch))
+        attributes: Attributes = {
+            "messaging.system": "kafka",
+            "messaging.operation.name": "send",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": topics.ACTIVITY,
+            "messaging.batch.message_count": len(batch),
+        }
+        span = self._tracer.begin(f"send {topics.ACTIVITY}", Kind.PRODUCER, parent, attributes)
+        try:
+            await self._told(_records(batch), context.headers([span.context]))
+        except BaseException as error:
+            span.end(failed=type(error).__name__)
+            raise
+        return span.end()
 
     async def publish_now(self, event: ActivityEvent) -> None:
         """One that is worth nothing later: no spool keeps it. Otherwise as `publish`."""
@@ -156,10 +182,10 @@ class Publisher:
             if not spool.holds:
                 log.info("what waited in the spool is published")
 
-    async def _told(self, records: Sequence[Record]) -> None:
+    async def _told(self, records: Sequence[Record], headers: Headers = _NONE) -> None:
         """`_publish`, with a line in the log where an outage begins and ends. Raises PublisherAwayError."""
         try:
-            await self._publish(records)
+            await self._publish(records, headers)
         except PublisherBusyError:
             raise
         except PublisherAwayError as error:
@@ -171,7 +197,7 @@ class Publisher:
             log.info("events are published again")
             self._away = False
 
-    async def _publish(self, records: Sequence[Record]) -> None:
+    async def _publish(self, records: Sequence[Record], headers: Headers = _NONE) -> None:
         lanes = self._lanes  # of the whole batch: they may be replaced while we wait
         if lanes is None:
             raise PublisherAwayError("Kafka is not connected")
@@ -187,7 +213,7 @@ class Publisher:
         for key, more in sizes.items():
             self._of_key[key] += more
         try:
-            await self._through(lanes, records)
+            await self._through(lanes, records, headers)
         except KafkaError as error:
             raise PublisherAwayError(f"Kafka: {_said(error)}") from error
         finally:
@@ -197,7 +223,7 @@ class Publisher:
                 if not self._of_key[key]:
                     del self._of_key[key]
 
-    async def _through(self, lanes: Lanes, records: Sequence[Record]) -> None:
+    async def _through(self, lanes: Lanes, records: Sequence[Record], headers: Headers) -> None:
         """Raises PublisherAwayError, KafkaError."""
         until = asyncio.get_running_loop().time() + PUBLISH_TIMEOUT_S
         try:
@@ -208,7 +234,7 @@ class Publisher:
         if any(lane.given_up for lane, _ in sorted_):
             raise PublisherAwayError("Kafka has not acknowledged earlier events yet")
         now_ms = int(time.time() * 1000)
-        waited = {done: lane for lane, some in sorted_ for done in lane.put(some, now_ms)}
+        waited = {done: lane for lane, some in sorted_ for done in lane.put(some, now_ms, headers)}
         done, left = await asyncio.wait(waited, timeout=until - asyncio.get_running_loop().time())
         for future in left:
             waited[future].give_up(future)

@@ -53,7 +53,12 @@ class FanOut:
 
     def watching(self) -> dict[str, int]:
         """Scope → how many watch it."""
-        return {name: sum(view.viewers for view in scope.views.values()) for name, scope in self._scopes.items()}
+        return {name: self.watching_scope(name) for name in self._scopes}
+
+    def watching_scope(self, name: str) -> int:
+        """How many watch it."""
+        scope = self._scopes.get(name)
+        return 0 if scope is None else sum(view.viewers for view in scope.views.values())
 
     # --- viewers ---
 

@@ -25,7 +25,9 @@ from gateway.live.latency import Latency
 from gateway.live.position import Metrics, Place
 from gateway.live.reader import Reader
 from gateway.live.subscription import Subscription
+from gateway.live.traced import Traced
 from gateway.live.viewer import Outlet, Viewer
+from traces.tracer import OFF, Tracer
 from wire import channels, frames
 from wire.frames import Update
 
@@ -46,7 +48,7 @@ _ALWAYS = channels.live("")  # nobody's channel: holds the subscription, and so 
 
 
 class Feed:
-    def __init__(self, redis_url: str, bounds: Bounds = BOUNDS) -> None:
+    def __init__(self, redis_url: str, bounds: Bounds = BOUNDS, tracer: Tracer = OFF) -> None:
         """Opens nothing."""
         # No socket_timeout: redis-py keeps it by asyncio.wait_for, which before Python 3.12 swallows the cancelling of
         # what has just ended, and then `stop` would wait for ever.
@@ -58,6 +60,7 @@ class Feed:
         self._delivery = Delivery(bounds, self._flushed)
         self._fanout = self._delivery.fanout
         self._latency = Latency()
+        self._traced = Traced(tracer, self._fanout)
         self._joined: set[str] = set()  # scopes to subscribe
         self._ours: dict[str, Callable[[], None]] = {}  # scopes that Redis has no part in
         self._changed = asyncio.Event()
@@ -151,6 +154,7 @@ class Feed:
     def _flushed(self) -> None:
         if delays_ms := self._latency.written(int(time.time() * 1000)):
             telemetry.observe("gateway", delays_ms)
+        self._traced.written()
         if self._fanout.missing:
             self._reads.set()
 
@@ -221,6 +225,9 @@ class Feed:
         self._heard_ms = int(time.time() * 1000)
 
     def _published(self, scope: str, data: bytes) -> None:
+        data, traceparent = frames.untraced(data)
+        if traceparent:
+            self._traced.take(scope, traceparent)
         try:
             frame = frames.decode(data)
             if not isinstance(frame, Update) or frame.scope != scope:

@@ -20,6 +20,7 @@ from pipelines.aggregate.due import Due
 from pipelines.outlet import Outgoing, Outlet
 from pipelines.publisher import Publisher
 from pipelines.records import Record
+from pipelines.tracing import Trail
 from pipelines.worker import App, Worker
 from wire import metrics, topics
 from wire.dead_letters import DeadLetter
@@ -53,6 +54,7 @@ class Telling(ABC):
         self._wall_ms = wall_ms
         self._due = Due()
         self._outgoing: dict[int, list[Outgoing]] = defaultdict(list)  # late and dead records, told with the next tick
+        self._trails: defaultdict[int, Trail] = defaultdict(Trail)
 
     @property
     def dirty(self) -> Collection[int]:
@@ -60,6 +62,7 @@ class Telling(ABC):
 
     def forget(self, partition: int) -> None:
         self._outgoing.pop(partition, None)
+        self._trails.pop(partition, None)
         self._due.lost(partition)
 
     async def run(self, batches: AsyncIterator[Batch]) -> None:
@@ -99,7 +102,8 @@ class Telling(ABC):
     def collect(self, partition: int) -> Iterable[Outgoing]:
         self._due.told(partition)
         yield from self._outgoing.pop(partition, ())
-        yield from self._collect(partition)
+        told, trail = self._collect(partition), self._trails[partition]
+        yield from map(trail.on, told) if trail else told
 
     @abstractmethod
     def _collect(self, partition: int) -> Iterable[Outgoing]: ...

@@ -1,7 +1,7 @@
 """The agent of `activity`."""
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import ClassVar
 
 import structlog
@@ -20,11 +20,14 @@ from pipelines.pace import Busy, gap_s
 from pipelines.publisher import LONGEST_S
 from pipelines.records import Record
 from pipelines.settings import AggregateSettings
+from pipelines.tracing import Following
 from pipelines.worker import App, Worker
+from traces.context import Context
 from wire import audit, partials, topics
 from wire.audit import Judged
 from wire.dead_letters import Reason
 from wire.partials import Progress, Said
+from wire.scopes import Scope
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +83,7 @@ class Folding(Telling):
 
     async def _take(self, batch: Batch) -> int:
         partition, folded = batch.partition, self._folded[batch.partition]
+        following = self._worker.follow(self.topic, partition, batch.records)
         read: list[Read] = []
 
         def bury(record: Record, error: Exception) -> None:
@@ -94,6 +98,10 @@ class Folding(Telling):
             letter_record(dead_letters.dead_letter(topics.ACTIVITY, partition, *rejected)) for rejected in taken.dead
         ]
         folded.read(self._wall_ms(), taken, len(read))
+        if following:
+            for scope, what in changed(following, read, taken):
+                self._trails[partition].add(scope, what)
+            following.end()
         return folded.fold.new_panes
 
     def _collect(self, partition: int) -> Iterable[Outgoing]:
@@ -119,6 +127,7 @@ class Folding(Telling):
         if costly:
             self._rested_ms = wall_ms + 1000 * gap_s(took_s, SHARE, self._busy.share(), 0, LONGEST_S)
         self._committing.discard(partition)
+        self._trails[partition].clear()
 
     def advance(self, partition: int) -> None:
         self._due.committing(partition)
@@ -136,6 +145,21 @@ class Folding(Telling):
         put(self._ids.partition(partition), seen)
         if folded.promise(self._wall_ms()):
             self._markers.partition(partition)[str(partition)] = folded.fold.marker
+
+
+def changed(following: Following, read: Iterable[Read], taken: Taken) -> Iterator[tuple[bytes, Context]]:
+    """The scopes whose numbers a traced event may have changed, and by what."""
+    nothing = {*taken.again, *(late.offset for late in taken.late), *(dead.record.offset for dead in taken.dead)}
+    events = {record.offset: event for record, event in read}
+    for span, records in following.followed:
+        for record in records:
+            event = events.get(record.offset)
+            if event is None or isinstance(event, Rejected) or record.offset in nothing:
+                continue
+            scopes = [Scope.school(), Scope.course(event.course_id), Scope.student(event.student_id)]
+            if event.team_id is not None:
+                scopes.append(Scope.team(event.course_id, event.team_id))
+            yield from ((str(scope).encode(), span.context) for scope in scopes)
 
 
 def account_for_skipped(partition: int, marker: Marker, first_offset: int) -> None:

@@ -50,15 +50,21 @@ class Merging(Telling):
     async def _take(self, batch: Batch) -> int:
         partition, wall_ms = batch.partition, self._wall_ms()
         held = self._merges[partition]
+        following = self._worker.follow(self.topic, partition, batch.records)
         for said in await self._decoded(batch, partials.decode):
             held.apply(said, wall_ms)
             await self._keep_up(partition, held.new_panes)
         account_for_refused(held)
+        if following:
+            for scope, what in following.by_scope():
+                self._trails[partition].add(scope, what)
+            following.end()
         return held.new_panes
 
     def _collect(self, partition: int) -> Iterable[Outgoing]:
         if held := self._merges.get(partition):
             yield from map(update_record, held.updates())
+            self._trails[partition].clear()
 
     def advance(self, partition: int) -> None:
         self._due.committing(partition)

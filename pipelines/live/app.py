@@ -12,7 +12,9 @@ from pipelines.worker import AnyWorker, run
 def create(settings: LiveSettings) -> AnyWorker:
     writer = LiveWriter(settings.redis_url)
     store = Store("redis", writer.write, writer.close, (RedisError, OSError, TimeoutError), refuses)
-    return (stock.sink if settings.transport == "stock" else sink.create)("live", settings, store)
+    if settings.transport == "stock":
+        return stock.sink("live", settings, store)
+    return sink.create("live", settings, store, writer.carry)
 
 
 def refuses(error: Exception) -> bool:

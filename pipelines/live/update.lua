@@ -1,6 +1,7 @@
 -- One update of one scope, all or nothing. The keys share a hash slot.
 --   KEYS  now, head, stream, then one key a day
 --   ARGV  epoch if the scope is new, ttl of now (s), ttl of a day (s), stream's length, channel, scope as JSON,
+--         what the frame ends in where it is published and traced (else empty),
 --         then for each point: its key's number in KEYS, field, start_ms, as_of_ms, the point as JSON
 -- Points are written as the bytes they come in: Lua's numbers would round them. Returns the offset, or 0 where nothing
 -- that is shown has changed.
@@ -13,7 +14,7 @@ local function is_newer(held, start_ms, as_of_ms)
 end
 
 local changed = {}
-for i = 7, #ARGV, 5 do
+for i = 8, #ARGV, 5 do
   local number, field, json = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 4]
   local held = redis.call('HGET', KEYS[number], field)
   if held ~= json and is_newer(held, tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])) then
@@ -31,5 +32,6 @@ local frame = '{"type":"update","scope":' .. ARGV[6] .. ',"epoch":"' .. epoch ..
   .. ',"values":[' .. table.concat(changed, ',') .. '],"skipped":0}'
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], offset .. '-0', 'frame', frame)
 for number = 1, 3 do redis.call('EXPIRE', KEYS[number], ARGV[2]) end
+if ARGV[7] ~= '' then frame = frame:sub(1, -2) .. ARGV[7] end
 redis.call('PUBLISH', ARGV[5], frame)
 return tonumber(offset)

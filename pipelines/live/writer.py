@@ -1,7 +1,7 @@
 """Metric points into Redis, under the names and in the shapes of `wire.channels`."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import redis.asyncio as redis
 
-from wire import channels, metrics
+from wire import channels, frames, metrics
 from wire.metrics import DAY_S, Metric, MetricPoint, ScopeUpdate, State
 from wire.scopes import Scope
 
@@ -22,13 +22,18 @@ class LiveWriter:
     def __init__(self, redis_url: str) -> None:
         self._redis = redis.from_url(redis_url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
         self._script = self._redis.register_script((Path(__file__).parent / "update.lua").read_text())
+        self._traceparents: Mapping[str, str] = {}
+
+    def carry(self, traceparents: Mapping[str, str]) -> None:
+        """Scope → the trace that what is written of it next belongs to; until the next call."""
+        self._traceparents = traceparents
 
     async def write(self, updates: Sequence[ScopeUpdate]) -> int:
         """Returns the points written. Raises redis.RedisError or OSError, with any part of the updates applied; each
         is applied whole or not at all, so the call is simply made again."""
         async with self._redis.pipeline(transaction=False) as pipeline:
             for update in updates:
-                keys, arguments = _call(update)
+                keys, arguments = _call(update, self._traceparents.get(update.scope))
                 await self._script(keys=keys, args=arguments, client=pipeline)
             for key, members in _seen(updates).items():
                 pipeline.zadd(key, members, gt=True)
@@ -62,7 +67,7 @@ def _seen(updates: Sequence[ScopeUpdate]) -> dict[str, dict[str, int]]:
     return seen
 
 
-def _call(update: ScopeUpdate) -> tuple[list[str], list[Any]]:
+def _call(update: ScopeUpdate, traceparent: str | None) -> tuple[list[str], list[Any]]:
     """KEYS and ARGV of update.lua."""
     scope = update.scope
     keys = [channels.now(scope), channels.head(scope), channels.stream(scope)]
@@ -73,6 +78,7 @@ def _call(update: ScopeUpdate) -> tuple[list[str], list[Any]]:
         channels.stream_max_len(scope),
         channels.live(scope),
         msgspec.json.encode(scope),
+        frames.traced(traceparent) if traceparent else b"",
     ]
     # An update after a backlog holds many windows of one value; what is shown is the newest.
     newest: dict[tuple[int, str], MetricPoint] = {}

@@ -1,5 +1,8 @@
-"""Probes on the whole stack: they come back, they are in no number, and where they do not come back health says so."""
+"""Probes on the whole stack: they come back, they are in no number, and where they do not come back health says so. And
+an event is followed on it, by its spans, from the door to the frame that a viewer gets.
+"""
 
+import asyncio
 import json
 import shutil
 import urllib.error
@@ -12,6 +15,7 @@ from typing import Any
 
 import pytest
 import redis.asyncio as redis
+from collecting import Collected, Collector, collecting
 from running import RunningStack, eventually
 
 from wire import channels, metrics, probe
@@ -21,11 +25,19 @@ EVENTS = 3
 
 
 @pytest.fixture(scope="module")
-def probed(servers_dir: Path) -> Iterator[RunningStack]:
-    """A stack that probes every second."""
+def collector() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def probed(servers_dir: Path, collector: Collector) -> Iterator[RunningStack]:
+    """A stack that probes every second, and traces every request with events."""
     stack = RunningStack(servers_dir / f"stack-{uuid.uuid4().hex[:8]}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLASSPULSE_PROBE_EVERY_S", "1")
+        patch.setenv("CLASSPULSE_TRACES", collector.url)
+        patch.setenv("CLASSPULSE_TRACES_SHARE", "1")
         try:
             stack.run("up", "--empty", "--detach", timeout_s=180)
             yield stack
@@ -43,8 +55,8 @@ def get(url: str) -> str:
             return error.read().decode()
 
 
-def post(stack: RunningStack, events: list[dict[str, Any]]) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {stack.api_key}", "Content-Type": "application/json"}
+def post(stack: RunningStack, events: list[dict[str, Any]], **more: str) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {stack.api_key}", "Content-Type": "application/json", **more}
     request = urllib.request.Request(stack.door, json.dumps(events).encode(), headers)
     with urllib.request.urlopen(request, timeout=20) as answer:
         return dict(json.loads(answer.read()))
@@ -92,3 +104,63 @@ async def test_they_come_back_and_are_in_no_number(probed: RunningStack) -> None
     assert "probe: the newest that has come back" in probed.run("status")
     refused = post(probed, [{**event, "student_id": probe.STUDENTS[0]}, event])["results"]
     assert [one["result"] for one in refused] == ["rejected", "accepted"]
+
+
+async def test_an_event_is_followed_from_the_door_to_the_frame(probed: RunningStack, collector: Collector) -> None:
+    """What the producer's own trace began goes on to a viewer of its course; the probes meanwhile are in no trace."""
+    trace_id, asked = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    scope = "course:traced"
+    stream = f"{probed.dashboard}/api/v1/live/stream?scope={scope}"
+    viewer = await asyncio.to_thread(urllib.request.urlopen, stream, timeout=60)
+    with viewer:
+        while b"event: snapshot" not in await asyncio.to_thread(viewer.readline):
+            pass
+        now = datetime.now(UTC)
+        event = {"student_id": "s9", "course_id": "traced", "kind": "code_run", "occurred_at": now.isoformat()}
+        post(probed, [event], traceparent=f"00-{trace_id}-{asked}-01")
+
+        def spans(name: str, service: str) -> dict[str, Collected]:
+            found = collector.named(name, service)
+            return {span.span_id: span for span in found if span.trace_id == trace_id}
+
+        async def delivered() -> list[Collected]:
+            told = spans("deliver update", "gateway").values()
+            return [span for span in told if span.attributes["classpulse.scope.kind"] == "course"]
+
+        (frame, *_) = await eventually(delivered, 60, "the frame's span has come")
+
+    def caused(by: Collected) -> bool:
+        """The producers' spans have been exported, too."""
+        return by.parent_id in {span.span_id for span in collector.spans}
+
+    async def whole() -> bool:
+        return all(caused(span) for span in list(collector.spans) if span.trace_id == trace_id and not is_door(span))
+
+    def is_door(span: Collected) -> bool:
+        return span.parent_id == asked
+
+    await eventually(whole, 30, "what each span came of has come")
+    live = spans("process metrics", "live")[frame.parent_id]
+    merge = spans("process partials", "aggregate")[live.parent_id]
+    fold = spans("process activity", "aggregate")[merge.parent_id]
+    send = spans("send activity", "gateway")[fold.parent_id]
+    door = spans("POST /api/v1/events", "gateway")[send.parent_id]
+    assert door.parent_id == asked
+    assert door.attributes["http.response.status_code"] == 202
+    assert frame.attributes["classpulse.viewers"] == 1
+    assert fold.attributes["messaging.destination.name"] == "activity"
+
+    async def history() -> bool:
+        return bool(spans("process metrics", "history"))
+
+    await eventually(history, 30, "the history's span has come")
+    told = "\n".join(f"{value}" for span in collector.spans for value in span.attributes.values())
+    assert "s9" not in told
+    assert "traced" not in told
+    metrics_ = get(f"{probed.dashboard}/metrics")
+    assert 'classpulse_spans_total{outcome="exported"}' in metrics_
+
+    async with redis.from_url(probed.environment("CLASSPULSE_REDIS_URL")) as client:
+        kept: Any = await client.xrevrange(channels.stream(scope), count=10)
+    assert kept  # as viewers get them
+    assert not any(b"traceparent" in fields[b"frame"] for _, fields in kept)

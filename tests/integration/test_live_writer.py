@@ -324,3 +324,18 @@ async def test_of_those_seen_the_newest_are_kept(writer: LiveWriter, client: Cli
     assert await client.zcard(channels.seen("student")) == channels.SEEN_MAX
     assert await client.zrange(channels.seen("student"), 0, 0) == [b"s3"]
     assert await client.zrevrange(channels.seen("student"), 0, 2) == [b"new2", b"new1", b"new0"]
+
+
+@pytest.mark.parametrize("id_", EXOTIC)
+async def test_a_traced_update_says_so_where_it_is_published_alone(
+    writer: LiveWriter, client: Client, id_: str
+) -> None:
+    scope, traceparent = str(Scope.course(id_)), f"00-{'a' * 32}-{'b' * 16}-01"
+    async with Watcher(client, scope) as watcher:
+        for number, carried in enumerate(({}, {scope: traceparent}, {"course:other": traceparent})):
+            writer.carry(carried)
+            await writer.write([ScopeUpdate(scope=scope, points=[point(number + 1)])])
+            frame, told = frames.untraced(await watcher.next())
+            assert told == carried.get(scope, "")
+            assert frame == (await streamed(client, scope))[-1][1]
+            assert isinstance(frames.decode(frame), Update)

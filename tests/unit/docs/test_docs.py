@@ -18,6 +18,7 @@ from gateway import telemetry as viewers
 from gateway.settings import GatewaySettings
 from pipelines import telemetry
 from pipelines.settings import AggregateSettings, HistorySettings, LiveSettings, WorkerSettings
+from traces import telemetry as traces
 from wire import topics
 from wire.dead_letters import Reason
 from wire.topics import Topic
@@ -74,8 +75,8 @@ def test_every_variable_in_the_code_is_documented_and_none_besides() -> None:
 
 
 def _metrics() -> Iterable[MetricWrapperBase]:
-    defined = [*vars(telemetry).values(), *vars(batches).values(), *vars(viewers).values()]
-    return (value for value in defined if isinstance(value, MetricWrapperBase))
+    defined = [*vars(telemetry).values(), *vars(batches).values(), *vars(viewers).values(), *vars(traces).values()]
+    return (value for value in defined if isinstance(value, MetricWrapperBase) and not value._labelvalues)
 
 
 def _metric_row(metric: MetricWrapperBase) -> str:

@@ -28,7 +28,7 @@ def test_nothing_that_runs_needs_what_only_the_tests_install() -> None:
         if {re.sub(r"[-_.]+", "-", name).lower() for name in distributions} <= only_tests
     ]
     assert "pytest" in modules
-    rooms = ("wire", "logs", "batching", "pipelines", "gateway", "stack", "producers", "cli")
+    rooms = ("wire", "logs", "traces", "batching", "pipelines", "gateway", "stack", "producers", "cli")
     ours = [
         ".".join(path.relative_to(PROJECT).with_suffix("").parts)
         for room in rooms

@@ -39,7 +39,7 @@ class _Batch:
     def __init__(self) -> None:
         self.values: list[bytes] = []
 
-    def append(self, *, timestamp: int, key: bytes | None, value: bytes) -> object:  # noqa: ARG002 -- as aiokafka's
+    def append(self, *, timestamp: int, key: bytes | None, value: bytes, headers: object) -> object:  # noqa: ARG002 -- as aiokafka's
         if len(self.values) == 2:
             return None
         self.values.append(value)

@@ -3,7 +3,7 @@ aggregate/test_fold.py."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -12,6 +12,8 @@ from classroom import event, records
 from pipelines.records import Message as Record
 from pipelines.settings import AggregateSettings
 from pipelines.stock import Folding
+from pipelines.tracing import Following
+from traces.tracer import OFF
 from wire.events import Kind
 
 
@@ -24,6 +26,7 @@ class Message(NamedTuple):
     value: bytes | None
     partition: int = 3
     tp: str = "activity-3"
+    headers: None = None
 
 
 class Event(NamedTuple):
@@ -53,6 +56,9 @@ class Book:
     @contextmanager
     def batch(self, topic: str, records: int) -> Iterator[None]:  # noqa: ARG002 -- as the worker's
         yield
+
+    def follow(self, topic: str, partition: int, records: Iterable[Record]) -> Following:
+        return Following(OFF, "aggregate", topic, partition, records)
 
 
 class _Topic:

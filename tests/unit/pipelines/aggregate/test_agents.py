@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
 import pytest
+import structlog
 from classroom import NOON_MS, event, records, some_events
+from collecting import collecting
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,8 @@ from pipelines.outlet import Outgoing, Outlet
 from pipelines.records import Message, Record
 from pipelines.settings import AggregateSettings
 from pipelines.worker import App, Worker, create_app
+from traces.context import HEADER, Context, headers, of_record
+from traces.tracer import Tracer
 from wire import dead_letters, events, metrics, partials, topics
 from wire.dead_letters import Reason
 from wire.events import Kind
@@ -129,7 +133,7 @@ class Surprising:
     them, nor alone."""
 
     def __init__(self, message: Message) -> None:
-        self.offset, self._timestamp, self.key, self.value = message
+        self.offset, self._timestamp, self.key, self.value, self.headers = message
         self._times = 3
 
     @property
@@ -163,6 +167,45 @@ async def test_what_cannot_be_folded_is_told_and_the_rest_counts() -> None:
     assert progress == Progress(partition=PARTITION, offset=3, event_time_ms=NOON_MS + 3 * 86_400_000)
     assert told_of(told) == {"student:s1", "student:s3"}
     assert life.tick() == []
+
+
+def traced(message: Message, span: str) -> Message:
+    return message._replace(headers=headers([Context("a" * 32, span * 16, sampled=True)]))
+
+
+async def test_without_a_collector_nothing_is_told_of_traces() -> None:
+    life = Life({}, [NOON_MS])
+    await life.fold([traced(one, "1") for one in records([event("s1", 0), event("s2", 1)])])
+    told = life.tick()
+    assert told
+    assert all(record.headers == [] for record in told)
+
+
+async def test_a_traced_event_goes_on_with_what_it_has_changed() -> None:
+    """Two of one course, and a third that is late: the course's record comes of both, a student's of his own."""
+    with collecting() as collector:
+        life = Life({}, [NOON_MS])
+        life.folding._worker.traces = tracer = Tracer(collector.url, "classpulse-aggregate")
+        happened = [event("s1", 5 * 3600), event("s2", 5 * 3600), event("s3", 5 * 3600), event("s4", 0)]
+        one, other, untraced, late = records(happened)
+        bad = untraced._replace(headers=[(HEADER, b"nonsense"), (HEADER, None)])
+        await life.fold([traced(one, "1"), traced(other, "2"), bad, traced(late, "3")])
+        told = life.tick()
+        partial = next(record for record in told if record.key == b"course:py101")
+        await life.merge([Message(0, NOON_MS, partial.key, partial.value, partial.headers)], 1)
+        assert all(record.headers == [] for record in life.tick() if record.key != b"course:py101")
+        await tracer.close()
+    *folded, merged = collector.spans
+    of = {span.parent_id[0]: Context(span.trace_id, span.span_id, sampled=True) for span in folded}
+    assert {span.name for span in folded} == {"process activity"}
+    by_key = {record.key: of_record(record.headers) for record in told if record.topic != topics.LATE}
+    assert by_key[b"student:s1"] == (of["1"],)
+    assert by_key[b"student:s2"] == (of["2"],)
+    assert by_key[b"course:py101"] == by_key[b"school:all"] == (of["1"], of["2"])
+    assert by_key[b"student:s3"] == ()
+    assert (merged.name, merged.parent_id) == ("process partials", of["2"].span_id)
+    assert merged.links == [(of["1"].trace_id, of["1"].span_id)]
+    assert structlog.contextvars.get_contextvars() == {}
 
 
 async def test_a_partial_that_cannot_be_read_is_told_and_the_rest_counts() -> None:
