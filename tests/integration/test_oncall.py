@@ -441,13 +441,12 @@ async def test_the_pipeline_is_drawn_and_live_it_is_the_same_made_anew(desk: Des
     ):
         await viewer.send(frames.encode(Subscribe(scope=frames.ONCALL, epoch="another", offset=5)).decode())
         told = [frames.decode(await viewer.recv()) for _ in range(3)]
-    assert isinstance(told[0], frames.Hello)
-    assert isinstance(told[1], frames.Snapshot)
-    assert isinstance(told[2], frames.Update)
-    assert (told[2].epoch, told[2].offset) == (told[1].epoch, told[1].offset + 1)
-    drawn = [
-        json.loads(bytes(pipeline)) for pipeline in (told[1].pipeline, told[2].pipeline) if isinstance(pipeline, Raw)
-    ]
+    hello, first, second = told
+    assert isinstance(hello, frames.Hello)
+    assert isinstance(first, frames.Snapshot)
+    assert isinstance(second, frames.Update)
+    assert (second.epoch, second.offset) == (first.epoch, first.offset + 1)
+    drawn = [json.loads(bytes(whole)) for whole in (first.pipeline, second.pipeline) if isinstance(whole, Raw)]
     assert [[node["id"] for node in each["nodes"]] for each in drawn] == [ids, ids]
     assert drawn[0]["seen"] <= drawn[1]["seen"]
     assert drawn[1]["nodes"][ids.index("viewers")]["viewers"] == 1

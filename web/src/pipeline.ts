@@ -109,9 +109,9 @@ export function sectionOf(runbook: string): string {
 
 const PLACES: Readonly<Record<string, readonly [column: number, row: number]>> = {
   door: [1, 1],
-  "server postgresql": [1, 3],
+  "server postgresql": [1, 2],
   "topic activity": [2, 1],
-  "server kafka": [2, 3],
+  "server kafka": [2, 2],
   "group aggregate": [3, 1],
   "topic metrics": [4, 1],
   "topic partials": [4, 2],

@@ -178,7 +178,7 @@ class Drawing {
     const ways = this.edges.flatMap(({ source, target }) => {
       const [from, to] = [this.at.get(source), this.at.get(target)];
       if (from === undefined || to === undefined) return [];
-      const bad = nodes.get(source)?.verdict !== "ok" || nodes.get(target)?.verdict !== "ok";
+      const bad = ["degraded", "failing"].includes(nodes.get(source)?.verdict ?? ""); // what comes from there
       return [{ way: way(from, to), back: from[0] > to[0], bad }];
     });
     const drawn = JSON.stringify([rows, ways]);
@@ -257,6 +257,7 @@ class NodeView implements View<PlaceInPipeline> {
     this.link.hidden = node.runbook === null;
     if (node.runbook !== null) link(this.link, node.runbook, texts);
     const from = this.from(node.id);
+    setAttribute(this.root, "data-from", from.length === 0 ? null : "");
     setText(this.source, from.length === 0 ? "" : locale.say("from", { names: locale.list(from) }));
   }
 
@@ -288,21 +289,23 @@ class NodeView implements View<PlaceInPipeline> {
 /** Newest first. */
 class Lines<Item extends { readonly atMs: number; readonly about: string }> {
   readonly root: HTMLElement;
-  private readonly list = element("ol", { class: "lines" });
+  private readonly list: HTMLElement;
   private readonly nothing: HTMLElement;
   private readonly written: (item: Item) => [Level | null, string, string, string];
 
   constructor(title: string, nothing: string, written: (item: Item) => [Level | null, string, string, string]) {
     this.written = written;
+    this.list = element("ol", { class: "lines", tabindex: "0", "aria-label": title }); // it scrolls, by keys too
     this.nothing = element("p", { class: "note" }, nothing);
     this.root = element("section", { class: "card" }, element("h2", {}, title), this.nothing, this.list);
   }
 
   update(items: readonly Item[]): void {
+    this.list.hidden = items.length === 0;
     this.nothing.hidden = items.length > 0;
     const rows = items.map((item) => {
       const [level, time, about, says] = this.written(item);
-      const glyph = level === null ? [] : [element("span", { class: "glyph", "data-level": level, "aria-hidden": "true" }, GLYPHS[level])];
+      const glyph = level === null ? [] : [element("span", { class: "change-sign", "data-level": level, "aria-hidden": "true" }, GLYPHS[level])];
       return element("li", {}, element("time", {}, time), ...glyph, element("strong", {}, about), element("span", {}, says));
     });
     this.list.replaceChildren(...rows);
