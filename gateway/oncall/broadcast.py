@@ -11,9 +11,10 @@ import structlog
 from msgspec import Raw
 
 from gateway.oncall import drawing
-from gateway.oncall.drawing import Flow, Pipeline
+from gateway.oncall.drawing import Flow
 from gateway.oncall.lookout import Lookout
 from gateway.oncall.performance import Sources
+from gateway.oncall.places import Pipeline
 from wire.frames import ONCALL, Update
 from wire.topics import Topic
 

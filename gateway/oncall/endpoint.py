@@ -17,10 +17,10 @@ from gateway.live.session import ACK_WITHIN_S
 from gateway.oncall import audience, crew, exported, performance, rationing, status
 from gateway.oncall.audience import Viewers
 from gateway.oncall.crew import WorkerStatus
-from gateway.oncall.drawing import Pipeline
 from gateway.oncall.exported import Number
 from gateway.oncall.lookout import Lookout
 from gateway.oncall.performance import Performance, Sources
+from gateway.oncall.places import Pipeline
 from gateway.oncall.rationing import RateLimitStatus
 from gateway.oncall.status import SystemStatus
 from gateway.paging import Limit, page

@@ -248,6 +248,7 @@ async def test_who_is_on_call_sees_where_to_look_live_and_by_polling_where_no_we
     await expect(group).to_contain_text("1 of 1 workers ready", timeout=ROSTER_MS)
     await expect(page.get_by_test_id("node:viewers")).to_contain_text("1 watching", timeout=SOON_MS)
     await live(page)
+    await expect(page.get_by_test_id("promise:ingest")).to_contain_text("promised 99.9%", timeout=SOON_MS)
     await picture(page, "oncall")
     assert errors == []
     runbook = await page.request.get(f"{dashboard}/runbook.html")

@@ -49,6 +49,7 @@ export class Locale {
   private readonly whole: Intl.NumberFormat;
   private readonly tenths: Intl.NumberFormat;
   private readonly percent: Intl.NumberFormat;
+  private readonly hundredths: Intl.NumberFormat;
   private readonly tenthsOfSecond: Intl.NumberFormat;
   private readonly clock: Intl.DateTimeFormat;
   private readonly minute: Intl.DateTimeFormat;
@@ -66,6 +67,8 @@ export class Locale {
     this.whole = new Intl.NumberFormat(tag, { maximumFractionDigits: 0 });
     this.tenths = new Intl.NumberFormat(tag, { maximumFractionDigits: 1 });
     this.percent = new Intl.NumberFormat(tag, { style: "percent", maximumFractionDigits: 0 });
+    // Down: what is not whole is not shown as whole.
+    this.hundredths = new Intl.NumberFormat(tag, { style: "percent", maximumFractionDigits: 2, roundingMode: "floor" });
     this.clock = new Intl.DateTimeFormat(tag, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
     this.minute = new Intl.DateTimeFormat(tag, { hour: "2-digit", minute: "2-digit" });
     this.date = new Intl.DateTimeFormat(tag, { dateStyle: "medium", timeStyle: "short" });
@@ -96,6 +99,11 @@ export class Locale {
   /** With a decimal, where there is one: a mean of counts. */
   mean(value: number): string {
     return this.tenths.format(value);
+  }
+
+  /** A share close to 1: "99.95%". */
+  fine(value: number): string {
+    return this.hundredths.format(value);
   }
 
   share(value: number): string {

@@ -53,6 +53,18 @@ export interface ErrorTold {
   readonly says: string;
 }
 
+export interface Promised {
+  readonly objective: string;
+  readonly promise: string;
+  readonly target: number;
+  readonly share: number | null; // null: nothing was counted
+  readonly total: number;
+  readonly bad: number;
+  readonly budgetLeft: number | null;
+  readonly burning: boolean;
+  readonly runbook: string;
+}
+
 export interface Pipeline {
   readonly verdict: Level;
   readonly says: string;
@@ -66,6 +78,7 @@ export interface Pipeline {
   readonly audit: { readonly addsUp: boolean | null; readonly says: string };
   readonly changes: readonly ChangeTold[];
   readonly errors: readonly ErrorTold[];
+  readonly objectives: readonly Promised[];
 }
 
 /** Throws ShapeError. */
@@ -98,6 +111,7 @@ export function pipelineOf(answer: unknown): Pipeline {
       verdict: level(change.verdict),
     })),
     errors: each(body.errors, "errors", (error) => ({ ...told(error), atMs: time(error.at, "at") })),
+    objectives: each(body.objectives, "objectives", promised),
   };
 }
 
@@ -153,6 +167,20 @@ function node(item: Json): PlaceInPipeline {
     ready: maybe(item.ready),
     viewers: maybe(item.viewers),
     latencyS: maybe(item.latency_s),
+  };
+}
+
+function promised(item: Json): Promised {
+  return {
+    objective: text(item.objective, "objective"),
+    promise: text(item.promise, "promise"),
+    target: number(item.target, "target"),
+    share: maybe(item.share),
+    total: number(item.total, "total"),
+    bad: number(item.bad, "bad"),
+    budgetLeft: maybe(item.budget_left),
+    burning: item.burning === true,
+    runbook: text(item.runbook, "runbook"),
   };
 }
 

@@ -35,6 +35,19 @@ const DRAWN = {
   audit: { at: null, adds_up: null, says: "not looked at yet" },
   changes: [],
   errors: [{ at: "2026-01-15T00:29:00Z", about: "redis", says: "no answer" }],
+  objectives: [
+    {
+      objective: "ingest",
+      promise: "what producers send is answered",
+      target: 0.999,
+      share: null,
+      total: 0,
+      bad: 0,
+      budget_left: null,
+      burning: false,
+      runbook: "docs/runbook.md#ingesterrors",
+    },
+  ],
 };
 
 test("what the gateway draws is read, and what it does not know is null", () => {
@@ -44,6 +57,7 @@ test("what the gateway draws is read, and what it does not know is null", () => 
   assert.deepEqual([door?.rateIn, door?.lag, door?.runbook], [12.5, null, null]);
   assert.deepEqual([live?.lag, live?.lagS, live?.state, live?.rateOut], [120, 40, "stalled", 0]);
   assert.equal(pipeline.errors[0]?.atMs, Date.parse("2026-01-15T00:29:00Z"));
+  assert.deepEqual([pipeline.objectives[0]?.target, pipeline.objectives[0]?.share], [0.999, null]);
   assert.throws(() => pipelineOf({ ...DRAWN, verdict: "fine" }), /fine is no verdict/);
   assert.throws(() => pipelineOf({ ...DRAWN, nodes: [{ id: "door" }] }), /kind is no text/);
 });

@@ -173,6 +173,14 @@ export const EN = {
   workersReady: "{ready} of {n} workers ready",
   answersIn: "answers in {ms} ms",
   probeShort: "probe {time}",
+  promises: "Promised over 30 days",
+  promise_ingest: "What producers send is answered, not refused with 5xx",
+  promise_freshness: "An update is on the screen within 1 s of its newest event",
+  promise_correctness: "Every event accepted is in the numbers once",
+  nothingCounted: "nothing counted yet",
+  promisedOf: "promised {target}; {bad} of {n} failed",
+  budgetLeft: "{share} of the budget left",
+  burning: "it burns so fast that somebody is woken",
 };
 
 /** What each number is: its name, a shorter one for tables, what it means, how it is counted, how true it is. */

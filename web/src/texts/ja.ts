@@ -175,6 +175,14 @@ export const JA: Readonly<Record<keyof typeof EN, string>> = {
   workersReady: "ワーカー {n} 中 {ready} 稼働",
   answersIn: "応答 {ms} ms",
   probeShort: "プローブ {time}",
+  promises: "30 日間の約束（SLO）",
+  promise_ingest: "送信されたイベントに応答し、5xx で断らない",
+  promise_freshness: "最新のイベントから 1 秒以内に画面に反映される",
+  promise_correctness: "受け付けたイベントはすべて 1 回だけ数えられる",
+  nothingCounted: "まだ計測なし",
+  promisedOf: "約束 {target}、{n} 件中 {bad} 件が失敗",
+  budgetLeft: "予算の残り {share}",
+  burning: "呼び出しが必要な速さで消費中",
 };
 
 const COUNTED_ONCE = "正確です。同じイベントが何度送られても 1 回と数えます。";

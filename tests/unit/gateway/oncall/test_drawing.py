@@ -7,8 +7,9 @@ from gateway.lag.broker import Topic as Found
 from gateway.lag.rounds import Extent
 from gateway.oncall import reasons
 from gateway.oncall.changes import Changes
-from gateway.oncall.drawing import Flow, Node, Pipeline, view
+from gateway.oncall.drawing import Flow, view
 from gateway.oncall.lookout import Look
+from gateway.oncall.places import Node, Pipeline
 from gateway.oncall.reasons import Level
 from gateway.probes import Finding
 from wire import topics
