@@ -109,17 +109,16 @@ def away(*names: str) -> Callable[[House], Steps]:
 
 def hot_key(house: House) -> Steps:
     """One student at a rate at which nobody works, and a worker that has but a part of a processor."""
-    with slowed(house, "aggregate", share=0.03):
+    yield
+    with slowed(house, "aggregate", share=0.1), load(house, students=1, rate=6_000):
         yield
-        with load(house, students=1, rate=20_000):
-            yield
     yield
 
 
 def slow_consumer(house: House) -> Steps:
-    with load(house, students=5_000, rate=20_000):
+    with load(house, students=150, rate=2_000):
         yield
-        with slowed(house, "aggregate", share=0.03):
+        with slowed(house, "aggregate", share=0.1):
             yield
         yield
 
