@@ -13,7 +13,7 @@ from bench.harness import BenchError
 from wire.frames import PROTOCOL
 
 GREETED_S_MAX = 60.0
-_MASKED, _TEXT = 0x80, 0x81
+_MASKED, _TEXT, _PONG, _PING = 0x80, 0x81, 0x8A, 9
 _UPDATE, _SCOPE, _OFFSET, _SKIPPED = b'{"type":"update","scope":"', b'"scope":"', b'"offset":', b'"skipped":'
 _HEAD_BYTES = 240  # of an update before its values
 
@@ -52,8 +52,10 @@ class Watcher:
                 length = int.from_bytes(data[at + 2 : start], "big")
             if start + length > len(data):
                 break
-            if data[at] & 15 <= 2:  # pings are no news
+            if data[at] & 15 <= 2:
                 self.take(data, start, start + length)
+            elif data[at] & 15 == _PING:  # who does not answer is cut off after 20 s
+                self.link.send(bytes((_PONG, _MASKED | length)) + bytes(4) + data[start : start + length])
             at = start + length
         self.rest = data[at:]
 
