@@ -34,6 +34,7 @@ from stack.state import Board
 from stack.supervisor import Supervisor
 from wire import topics
 
+REWOUND = 300  # records: how long it takes to be where it was hangs on it
 LOAD_S = 120.0
 TURN_S = 0.1  # of a process that is let run for a share of each
 PARTITIONS = topics.load()[topics.METRICS].partitions
@@ -109,28 +110,29 @@ def away(*names: str) -> Callable[[House], Steps]:
 
 def hot_key(house: House) -> Steps:
     """One student at a rate at which nobody works, and a worker that has but a part of a processor."""
-    with slowed(house, "aggregate", share=0.03):
+    yield
+    with slowed(house, "aggregate", share=0.1), load(house, students=1, rate=6_000):
         yield
-        with load(house, students=1, rate=20_000):
-            yield
     yield
 
 
 def slow_consumer(house: House) -> Steps:
-    with load(house, students=5_000, rate=20_000):
+    """A worker that has but a part of a processor, which is too little for the demo alone."""
+    yield
+    with slowed(house, "aggregate", share=0.05):
         yield
-        with slowed(house, "aggregate", share=0.03):
-            yield
-        yield
+    yield
 
 
 def group_rewound(house: House) -> Steps:
     """By hand, while its worker is being started again."""
     yield
+    worker = house.process("live")
     with house.unattended():
-        house.process("live").terminate()
+        worker.terminate()
         asyncio.run(rewind(house, "live", topics.METRICS))
         yield
+    house.until_ready("live", but=worker.pid)
     yield
 
 
@@ -258,17 +260,19 @@ def renamed_bucket(house: House) -> Iterator[None]:
 
 
 async def rewind(house: House, group: str, topic: str) -> None:
-    """To the beginning, as soon as nobody is in the group: else Kafka does not take it."""
+    """By REWOUND records in each partition, as soon as nobody is in the group: else Kafka does not take it."""
     async with AIOKafkaConsumer(
         bootstrap_servers=house.told.environment["CLASSPULSE_KAFKA"], group_id=group, enable_auto_commit=False
     ) as consumer:
         partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
         consumer.assign(partitions)
-        firsts = await consumer.beginning_offsets(partitions)
+        back = {}
+        for tp, first in (await consumer.beginning_offsets(partitions)).items():
+            back[tp] = OffsetAndMetadata(max(first, (await consumer.committed(tp) or 0) - REWOUND), "")
         async with asyncio.timeout(30):
             while True:
                 try:
-                    await consumer.commit({tp: OffsetAndMetadata(first, "") for tp, first in firsts.items()})
+                    await consumer.commit(back)
                 except Exception:  # whatever Kafka calls it: the worker has not left yet
                     await asyncio.sleep(TURN_S)
                 else:
