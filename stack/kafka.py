@@ -69,7 +69,7 @@ class Kafka(Server):
         heap_mb: int = 512,
         quick: bool = False,
     ) -> None:
-        """`quick`: only the first compiler, which starts sooner and is slower under load: for tests, not benchmarks."""
+        """`quick`: only the first compiler, which starts sooner and is slower under load: not for benchmarks."""
         super().__init__(home, port, cache=cache, log=log, progress=progress)
         self._heap_mb = heap_mb
         self._quick = quick

@@ -135,7 +135,7 @@ def _place(home: Home, of: type[Server]) -> _Place:
 def _kafka(home: Home, elsewhere: Elsewhere) -> tuple[Service, Settings]:
     if elsewhere.kafka:
         return external.kafka(elsewhere.kafka), {"CLASSPULSE_KAFKA": elsewhere.kafka}
-    server = Kafka(**_place(home, Kafka))
+    server = Kafka(**_place(home, Kafka), quick=True)  # the second compiler would take a core at first, for a classroom
     return server, {"CLASSPULSE_KAFKA": server.address}
 
 

@@ -36,11 +36,10 @@ _REDIS_DATABASES = itertools.cycle(range(1, 16))
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """How many processes `-n auto` is: three, because the tests wait half the time, where the machine has two cores
-    and the memory for each one's servers; else fewer, and on one core none but pytest's own."""
-    if (os.cpu_count() or 1) < 2:
-        return 0
-    return min(3, psutil.virtual_memory().total // (3 * GIB))
+    """How many processes `-n auto` is: two, where the machine has a core and the memory for each one's servers; else
+    none but pytest's own. Three take longer: on two cores the tests of a whole stack are bound by the processor."""
+    roomy = (os.cpu_count() or 1) >= 2 and psutil.virtual_memory().total >= 6 * GIB
+    return 2 if roomy else 0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -112,7 +112,8 @@ class Lesson:
         ]
         enrol(stack, members, folder)
         lesson = Lesson(Door.of(stack), stack.dashboard, members, Classroom(members, seed=7, rate=50))
-        await eventually(lesson.listed, 30, "the gateway's copy of the roster has them: the door fills in their teams")
+        what = "the gateway's copy of the roster has them: the door fills in their teams"
+        await eventually(lesson.listed, 30, what, every_s=1)
         # Every tenth second of the past is enough to fill the charts.
         start = datetime.now(UTC) - timedelta(minutes=25)
         past = [event for second in range(0, 25 * 60, 10) for event in lesson.at(start + timedelta(seconds=second))]

@@ -100,7 +100,7 @@ async def in_redis(stack: RunningStack) -> Counts:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("transport", "number", "times"), [("batch", 22_000, 2), ("stock", 8_000, 1)])
+@pytest.mark.parametrize(("transport", "number", "times"), [("batch", 22_000, 2), ("stock", 4_000, 1)])
 async def test_counts_per_verb_day_and_student_are_exact_and_stay_so_when_the_file_is_sent_again(
     own_stack: RunningStack, transport: str, number: int, times: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
