@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 from traces.context import Context
 
-ASKED_A_SECOND = (
-    10.0  # requests whose producers ask for it, of one process: a producer who asks always asks for a share
-)
+# Of one process, where producers ask for it: one who always asks gets a share.
+ASKED_A_SECOND = 10.0
 ASKED_AT_ONCE = 20.0
 
 
