@@ -75,8 +75,6 @@ class Gateway(Process):
 
 
 class Worker(Process):
-    ends_when_told: ClassVar[bool] = True  # drained, or by SIGTERM; what goes wrong has another code (wire/workers.py)
-
     def environment(self) -> dict[str, str]:
         return {**super().environment(), "CLASSPULSE_WORKER_PORT": str(self.port)}
 

@@ -36,8 +36,6 @@ class Server(ABC):
         None  # one that does not say that it lives for so long is killed; None: never
     )
 
-    ends_when_told: ClassVar[bool] = False  # with exit code 0, only then: it is not started again
-
     def __init__(
         self,
         home: Path,
@@ -74,11 +72,6 @@ class Server(ABC):
     @property
     def running(self) -> bool:
         return self._child is not None and self._child.running
-
-    @property
-    def was_told_to_end(self) -> bool:
-        """By somebody else than whoever started it."""
-        return self.ends_when_told and self._child is not None and self._child.exit_code == 0
 
     def start(self, timeout_s: float = 60.0) -> None:
         """Blocks until it answers. Downloads, the first time, are not counted into `timeout_s`.

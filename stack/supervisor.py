@@ -123,8 +123,7 @@ class Supervisor:
             row.state, row.pid, row.took_s = "stopped", None, None
 
     def _watch(self, part: Part, server: Server, leave: threading.Event) -> None:
-        """Starts it again whenever it has ended, or does not answer any more, until it is told to leave. One that was
-        drained stays away."""
+        """Starts it again whenever it has ended, or does not answer any more, until it is told to leave."""
         pause_s = FIRST_PAUSE_S
         since = time.monotonic()
         trouble: StackError | None = None
@@ -134,10 +133,6 @@ class Supervisor:
                 if hearing is None or not _is_deaf(server, hearing) or leave.is_set():
                     continue
                 trouble = _killed(server, hearing.deaf_s)
-            elif server.was_told_to_end:
-                self._away(part)
-                leave.wait()
-                return
             if time.monotonic() - since > STEADY_S:
                 pause_s = FIRST_PAUSE_S
             self._tell(part, trouble or server.died(), pause_s)
@@ -159,11 +154,6 @@ class Supervisor:
             row.detail = _brief(error)
             row.restarts += 1
         self._say(f"{error}\n{part.name} is started again, within {pause_s:.1f} s")
-
-    def _away(self, part: Part) -> None:
-        with self._board.service(part.name) as row:
-            row.state, row.pid, row.detail = "stopped", None, "drained: it was told to end; `down` and `up` start it"
-        self._say(f"{part.name} was told to end, and has; it stays away until the next `classpulse up`")
 
     def _fail(self, part: Part, error: StackError) -> None:
         with self._board.change() as run:

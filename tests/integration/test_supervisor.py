@@ -63,10 +63,6 @@ class Small(Server):
         return answers.http_status(f"http://{self.address}/") == 200
 
 
-class Drained(Small):
-    ends_when_told = True
-
-
 class Stage:
     """A supervisor, what it said, and ways to ask it."""
 
@@ -156,18 +152,6 @@ async def test_one_that_is_killed_is_started_again_and_its_last_lines_are_told(s
     (told,) = stage.said
     assert "worker was ended by SIGKILL" in told
     assert "worker serves" in told
-
-
-async def test_one_that_was_drained_stays_away(stage: Stage) -> None:
-    worker, other = Drained("worker", stage.folder), stage.add("other")
-    stage.parts.append(Part(worker))
-    await stage.ready()
-    psutil.Process(worker.pid).terminate()
-    await stage.until(lambda: stage.row("worker").state == "stopped", "it is away")
-    assert "drained" in stage.row("worker").detail
-    (told,) = stage.said
-    assert "stays away until the next `classpulse up`" in told
-    assert (stage.row("worker").restarts, other.running) == (0, True)
 
 
 async def test_one_that_cannot_start_again_is_tried_until_it_can(stage: Stage) -> None:
