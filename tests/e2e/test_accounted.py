@@ -33,7 +33,7 @@ async def test_what_is_accepted_is_accounted_for_and_each_event_can_be_followed(
             totals = balance()["totals"]
             return totals["accepted"] >= number and not totals["in_flight"]
 
-        await eventually(all_are, 60, "all is claimed and judged")
+        await eventually(all_are, 120, "all is claimed and judged", every_s=1)
 
     async with Door(running_stack.dashboard, running_stack.api_key, patience_s=30) as door:
         for batch in (events[:50], events[40:70]):  # ten of them twice, which the gateway finds out by itself
