@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from gateway.database import Connection, Database, DatabaseAwayError
+from gateway.ending import ended
 from gateway.roster_file import Row
 
 log = structlog.get_logger(__name__)
@@ -125,9 +126,7 @@ class RosterCopy:
         self._task = asyncio.create_task(self._keep(), name="roster")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
 
     async def _keep(self) -> None:
         away = False

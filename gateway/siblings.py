@@ -17,6 +17,7 @@ import msgspec
 import redis.asyncio as redis
 import structlog
 
+from gateway.ending import ended
 from wire import channels, gateways
 from wire.gateways import HEARTBEAT_S, Sibling
 
@@ -71,8 +72,7 @@ class Siblings:
         """The others forget this one at once."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        await ended(self._task)
         try:
             async with asyncio.timeout(STOP_S):
                 await self._client.zrem(channels.GATEWAYS, gateways.encode(self._me))

@@ -15,6 +15,7 @@ from typing import NoReturn
 from aiokafka.errors import KafkaError
 
 from gateway.admin.reading import told
+from gateway.ending import ended
 from gateway.lag.board import Board, View
 from gateway.lag.broker import AnswerError, Broker
 from gateway.lag.rounds import Beats, Extent, Rounds
@@ -27,7 +28,6 @@ log = logging.getLogger(__name__)  # the standard library's: on the command line
 EVERY_S = 2.0
 ROUND_S = 5.0  # for all that is asked in a round
 LONGEST_PAUSE_S = 4.0  # between two attempts while Kafka is away: it is told soon that it is back
-CANCEL_S = 0.2
 CHANGES_KEPT = 200
 
 
@@ -97,9 +97,7 @@ class Sampler:
         self._task = asyncio.create_task(self._run(), name="lag")
 
     async def stop(self) -> None:
-        while self._task is not None and not self._task.done():
-            self._task.cancel()  # aiokafka may lose one while a connection is refused
-            await asyncio.wait([self._task], timeout=CANCEL_S)
+        await ended(self._task)
         await self._drop()
 
     async def _run(self) -> NoReturn:

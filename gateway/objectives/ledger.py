@@ -11,6 +11,7 @@ from typing import NoReturn
 import structlog
 
 from gateway.database import Database, DatabaseAwayError
+from gateway.ending import ended
 from gateway.objectives import observed, store
 from gateway.objectives.counts import Counts, Key, over
 from gateway.objectives.promises import (
@@ -67,8 +68,7 @@ class Ledger:
         """Stores what was counted last, where PostgreSQL takes it in time."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        await ended(self._task)
         self._task = None
         self.look()
         try:

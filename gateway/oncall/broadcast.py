@@ -10,6 +10,7 @@ from typing import NoReturn
 import structlog
 from msgspec import Raw
 
+from gateway.ending import ended
 from gateway.oncall import drawing
 from gateway.oncall.drawing import Flow
 from gateway.oncall.lookout import Lookout
@@ -42,9 +43,7 @@ class Broadcast:
         self._task = asyncio.create_task(self._run(), name="on-call broadcast")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await ended(self._task)
 
     async def draw(self) -> Pipeline:
         of, now_s = self._sources, time.monotonic()

@@ -11,6 +11,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from gateway.database import Database, DatabaseAwayError
+from gateway.ending import ended
 from gateway.orders import book
 from wire import channels, orders
 from wire.orders import DRAIN_TTL_S, Drain, Pause, Standing
@@ -36,22 +37,24 @@ class OrderBoard:
         self._task = asyncio.create_task(self._run(), name="orders")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
 
     async def tell(self) -> None:
         """Of each group, what is ordered now. Raises DatabaseAwayError, with what was known before told; RedisError,
         OSError."""
+        away: DatabaseAwayError | None = None
         try:
             self._known = await book.in_force(self._database, int(time.time() * 1000))
-        finally:
-            if self._known is not None:
-                told = {
-                    channels.standing(group): orders.encode(Standing(pause=self._known.get(group)))
-                    for group in self._groups
-                }
-                await self._client.mset(told)
+        except DatabaseAwayError as error:
+            away = error
+        if self._known is not None:
+            told = {
+                channels.standing(group): orders.encode(Standing(pause=self._known.get(group)))
+                for group in self._groups
+            }
+            await self._client.mset(told)
+        if away is not None:
+            raise away
 
     async def drain(self, worker_id: str, order: Drain) -> bool:
         """False where it was drained already. Raises RedisError, OSError."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from gateway.database import Database, DatabaseAwayError
+from gateway.ending import ended
 from gateway.security import audit_log
 from gateway.security.audit_log import Entry, Head
 
@@ -45,8 +46,7 @@ class Recorder:
         """Writes what is queued, where PostgreSQL answers."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
         try:
             while self._queue:
                 await self._write()
