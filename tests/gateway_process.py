@@ -63,4 +63,4 @@ async def serving(**changes: str) -> AsyncIterator[tuple[int, Process]]:
     finally:
         if process.returncode is None:
             process.kill()
-            await process.communicate()
+        await process.communicate()  # to the end of its log, else the pipe stays open
