@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn
 import structlog
 
 from gateway import telemetry
+from gateway.ending import ended
 from gateway.ingest.publisher import Publisher, PublisherAwayError
 from gateway.live import framing
 from gateway.live.feed import Feed
@@ -102,9 +103,7 @@ class Canary:
             self._task = asyncio.create_task(self._run(), name="canary")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await ended(self._task)
         if self._viewer is not None:
             self._feed.leave(self._viewer)
 

@@ -1,4 +1,4 @@
-"""The end of a task that goes round and round."""
+"""The end of a task that goes round and round. Not for one that closes what it has open: that takes its time."""
 
 import asyncio
 from typing import Any

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import structlog
 
+from gateway.ending import ended
 from gateway.ingest.lanes import Acknowledged
 from gateway.live.feed import Feed
 from gateway.oncall import exported
@@ -33,9 +34,7 @@ class Meters:
         self._task = asyncio.create_task(self._run(), name="meters")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await ended(self._task)
 
     def note(self, partition: int, first: int, last: int) -> None:
         """Offsets of `activity` that Kafka has acknowledged to this process."""

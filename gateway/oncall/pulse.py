@@ -9,6 +9,8 @@ from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from gateway.ending import ended
+
 EVERY_S = 0.25
 KEPT = 240  # a minute
 _STATM = Path("/proc/self/statm")
@@ -61,9 +63,7 @@ class Pulse:
     async def stop(self) -> None:
         with contextlib.suppress(ValueError):
             gc.callbacks.remove(self._collected)
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await ended(self._task)
 
     @property
     def loop_lag(self) -> LoopLag | None:

@@ -19,6 +19,7 @@ from limits.aio.storage import RedisStorage
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from gateway.ending import ended
 from gateway.security.windows import KEPT_MAX, Count, Taken, Window, Windows
 
 log = structlog.get_logger(__name__)
@@ -109,10 +110,8 @@ class SharedWindows(RedisStorage):
 
     async def stop(self) -> None:
         """Who still asks is answered from memory."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        await ended(self._task)
+        self._task = None
         self._settle_locally(self._asked)
         await self._client.aclose()
         await self._client.connection_pool.disconnect()
