@@ -1,5 +1,7 @@
 """Who works: the heartbeats that the workers leave in Redis."""
 
+from collections.abc import Iterable
+
 import msgspec
 import redis.asyncio as redis
 import structlog
@@ -50,7 +52,12 @@ class Seen:
         return self.beats
 
 
-def idle_pipelines(beats: list[Heartbeat]) -> list[str]:
-    """The pipelines without a single worker that is ready, and not paused."""
-    ready = {beat.app for beat in beats if beat.ready and not beat.paused}
-    return [app for app in PIPELINES if app not in ready]
+def works(beat: Heartbeat) -> bool:
+    """It is ready, and not paused."""
+    return beat.ready and not beat.paused
+
+
+def idle_pipelines(beats: Iterable[Heartbeat]) -> list[str]:
+    """The pipelines without a single worker that works."""
+    working = {beat.app for beat in beats if works(beat)}
+    return [app for app in PIPELINES if app not in working]

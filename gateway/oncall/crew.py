@@ -53,7 +53,7 @@ def view(
     beats: Sequence[Heartbeat], asked: Finding, page: Sequence[Heartbeat], next_: str | None, now_ms: int
 ) -> WorkerStatus:
     """`asked`: what became of reading them."""
-    idle = workers.idle_pipelines(list(beats)) if asked.up else []
+    idle = workers.idle_pipelines(beats) if asked.up else []
     return WorkerStatus(
         away="" if asked.up else asked.detail,
         seen=at(asked.asked_at * 1000),

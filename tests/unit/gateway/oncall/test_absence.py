@@ -6,10 +6,11 @@ from wire.workers import Heartbeat
 GRACE_MS = int(GRACE_S * 1000)
 
 
-def beat(app: str, sent_at_ms: int, *, ready: bool = True) -> Heartbeat:
+def beat(app: str, sent_at_ms: int, *, ready: bool = True, paused: str = "") -> Heartbeat:
     return Heartbeat(
         worker_id=f"{app}-here-1", app=app, version="1", pid=1, web_port=1, started_at_ms=1, sent_at_ms=sent_at_ms,
         partitions={}, events_handled=0, last_progress_ms=None, lag_records=0, loop_lag_ms=0, ready=ready, reason="",
+        paused=paused,
     )  # fmt: skip
 
 
@@ -33,6 +34,13 @@ def test_who_stays_away_is_told_since_he_was_last_ready() -> None:
     assert absence.told(unready, 2_000 + GRACE_MS) == {}
     assert absence.told(unready, 2_001 + GRACE_MS) == {"live": 2_000}
     assert absence.heard(16_000)["live"] == "live-here-1 was last heard of 12 s ago"
+
+
+def test_who_is_paused_does_not_work_as_health_has_it() -> None:
+    absence = Absence()
+    absence.told(all_of(2_000), 2_000)
+    paused = [*all_of(13_000, "live"), beat("live", 13_000, paused="paused by ada")]
+    assert absence.told(paused, 2_001 + GRACE_MS) == {"live": 2_000}
 
 
 def test_who_was_never_there_is_told_after_a_while() -> None:
