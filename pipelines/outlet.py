@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 
+from traces.context import NO_HEADERS, Headers
+
 BATCH_BYTES = 256_000  # below the 1 MB that a broker takes by default
 KEYS_MAX = 500_000  # of a topic, some 60 MB; forgotten all at once, and learnt again
 
 
 EVERYWHERE = -1
-
-_NO_HEADERS: list[tuple[str, bytes]] = []  # aiokafka takes no other sequence
 
 
 class Outgoing(NamedTuple):
@@ -29,7 +29,7 @@ class Outgoing(NamedTuple):
     key: bytes | None
     value: bytes | None
     partition: int | None = None  # None: by its key; EVERYWHERE: to each of the topic
-    headers: list[tuple[str, bytes]] = _NO_HEADERS
+    headers: Headers = NO_HEADERS
 
 
 class Outlet:

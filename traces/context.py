@@ -11,6 +11,7 @@ HEADER = "traceparent"  # of HTTP requests and Kafka's records
 CONTEXTS_MAX = 8  # of one record: of so many sampled events it is known that they are in it
 
 Headers = list[tuple[str, bytes]]  # of a Kafka record; aiokafka takes no other sequence
+NO_HEADERS: Headers = []
 
 _LONGEST = 512
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")

@@ -12,12 +12,12 @@ from typing import Any
 from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.partitioner import murmur2
 
+from traces.context import Headers
 from wire import topics
 
 KEYS_REMEMBERED = 65_536  # hashes of students: some 10 MB
 
 Record = tuple[bytes, bytes]  # key and value
-Headers = list[tuple[str, bytes]]  # of each record
 Acknowledged = Callable[[int, int, int], None]  # partition, the first offset, the last
 
 _hash = lru_cache(KEYS_REMEMBERED)(murmur2)

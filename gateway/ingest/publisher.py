@@ -20,10 +20,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from gateway import correlation
-from gateway.ingest.lanes import Acknowledged, Headers, Lanes, Record
+from gateway.ingest.lanes import Acknowledged, Lanes, Record
 from gateway.ingest.recent import Recent
 from gateway.ingest.spool import Spool, SpoolError
 from traces import context
+from traces.context import NO_HEADERS, Headers
 from traces.tracer import OFF, Attributes, Kind, Tracer
 from wire import events, topics
 from wire.events import ActivityEvent
@@ -39,8 +40,6 @@ UNDER_WAY_MAX_BYTES = 32 * 2**20  # about 100,000 events: what two seconds of a 
 KEY_MAX_BYTES = 2 * 2**20  # of one student: any request, and as much again
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
-
-_NONE: Headers = []
 
 
 class PublisherAwayError(Exception):
@@ -182,7 +181,7 @@ class Publisher:
             if not spool.holds:
                 log.info("what waited in the spool is published")
 
-    async def _told(self, records: Sequence[Record], headers: Headers = _NONE) -> None:
+    async def _told(self, records: Sequence[Record], headers: Headers = NO_HEADERS) -> None:
         """`_publish`, with a line in the log where an outage begins and ends. Raises PublisherAwayError."""
         try:
             await self._publish(records, headers)
@@ -197,7 +196,7 @@ class Publisher:
             log.info("events are published again")
             self._away = False
 
-    async def _publish(self, records: Sequence[Record], headers: Headers = _NONE) -> None:
+    async def _publish(self, records: Sequence[Record], headers: Headers = NO_HEADERS) -> None:
         lanes = self._lanes  # of the whole batch: they may be replaced while we wait
         if lanes is None:
             raise PublisherAwayError("Kafka is not connected")
