@@ -90,6 +90,10 @@ class Rounds:
         now_s, now_ms = time.monotonic(), time.time() * 1000
         if not deaf:
             self._memory.note(beats, now_ms)
+        died_s = {
+            group: tuple(now_s - died_ms / 1000 for died_ms in self._memory.died_ms(group, now_ms, FRESH_S))
+            for group in committed
+        }
         found = {}
         for place in stands:
             tp = TopicPartition(place.topic, place.partition)
@@ -112,7 +116,7 @@ class Rounds:
                 owner=owner,
                 phase=of_group.phase,
                 worker=worker,
-                died_s=tuple(now_s - died_ms / 1000 for died_ms in self._memory.died_ms(place.group, now_ms, FRESH_S)),
+                died_s=died_s[place.group],
                 gone=None if owner else self._memory.gone(place, now_ms),
                 mute=0 if deaf or place.group not in PIPELINES else max(0, of_group.number - fresh),
                 deaf=deaf,

@@ -15,7 +15,7 @@ from wire.channels import HEARTBEAT_S
 
 WINDOW_S = 120.0
 GAPS_KEPT = 9  # times between two commits: enough for a median, soon forgotten
-SILENT_S = 6.0  # three heartbeats
+SILENT_S = 3 * HEARTBEAT_S
 RHYTHM_GAPS = 3  # fewer say nothing of a rhythm
 
 
