@@ -58,7 +58,11 @@ def status(
 def whole(home: Home) -> dict[str, Any]:
     """What `--json` tells."""
     run = _run(home)
-    workers = _health(run).get("workers", [])
+    return _whole(run, _health(run))
+
+
+def _whole(run: Run, health: Mapping[str, Any]) -> dict[str, Any]:
+    workers = health.get("workers", [])
     return {**msgspec.to_builtins(run), "environment": _shown(run.environment), "workers": workers}
 
 
@@ -74,7 +78,7 @@ def _show(json: bool, url: str, key_file: Path | None, *, over: bool = False) ->
     run = _run(home)
     told = _desk(url, key_file, home, run).ask() if url or (run.state != "stopped" and run.dashboard) else Told()
     if json:
-        here = {} if url else whole(home)
+        here = {} if url else _whole(run, told.health)
         system = {"system": told.system or None, "consumers": told.consumers or None, "refusal": told.refusal}
         typer.echo(msgspec.json.format(msgspec.json.encode({**here, **system})))
     else:
