@@ -13,11 +13,10 @@ from redis.exceptions import RedisError
 from cli.db import POSTGRES, Postgres, RefusedError, Wait, complain, run, tell
 from cli.lag import REDIS_TIMEOUT_S, Redis, RedisDefault
 from cli.questions import author, me
-from gateway import workers
 from gateway.database import Database, DatabaseAwayError
 from gateway.lag.sampler import our_groups
 from gateway.orders import book
-from gateway.orders.board import OrderBoard
+from gateway.orders.board import NoWorkerError, OrderBoard
 from gateway.orders.book import DRAIN, FOR_S, PAUSE, RESUME, StandsError, TooLongError
 from gateway.security import audit_log
 from gateway.security.audit_log import Entry
@@ -122,11 +121,8 @@ def drain(
     entry = Entry(author(), DRAIN, worker_id, detail=reason)
 
     async def order(database: Database) -> None:
-        async with _board(database, redis_url) as (client, board):
-            beats = await workers.heartbeats(client)
-            if worker_id not in [beat.worker_id for beat in beats]:
-                there = ", ".join(beat.worker_id for beat in beats) or "none"
-                raise RefusedError(f"no worker {worker_id!r} says that it lives; there are: {there}")
+        async with _board(database, redis_url) as board:
+            await board.worker(worker_id)
             await audit_log.write(database, entry)
             if not await board.drain(worker_id, Drain(by=me(), reason=reason, at_ms=_now_ms())):
                 raise RefusedError(f"{worker_id} is being drained already")
@@ -135,6 +131,8 @@ def drain(
     async def bounded(database: Database) -> None:
         try:
             await order(database)
+        except NoWorkerError as error:
+            raise RefusedError(str(error)) from None
         except (RedisError, OSError) as error:
             raise RefusedError(f"Redis, by which workers are told: {error}") from None
 
@@ -144,17 +142,17 @@ def drain(
 async def _told(database: Database, redis_url: str) -> None:
     """Also where no gateway runs that would."""
     try:
-        async with _board(database, redis_url) as (_, board):
+        async with _board(database, redis_url) as board:
             await board.tell()
     except (RedisError, OSError, DatabaseAwayError) as error:
         complain(f"the order stands, and a gateway tells the workers as soon as it can: {error}")
 
 
 @contextlib.asynccontextmanager
-async def _board(database: Database, redis_url: str) -> AsyncIterator[tuple["redis.Redis", OrderBoard]]:
+async def _board(database: Database, redis_url: str) -> AsyncIterator[OrderBoard]:
     client = redis.from_url(redis_url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S)
     try:
-        yield client, OrderBoard(database, client, tuple(our_groups()))
+        yield OrderBoard(database, client, tuple(our_groups()))
     finally:
         await client.aclose()
 

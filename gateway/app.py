@@ -206,7 +206,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.include_router(audit.router(settings.kafka, gate, limits))
     app.include_router(trace.router(settings.kafka, gate, limits))
     app.include_router(lag.router(sampler, groups, there, gate, limits))
-    app.include_router(orders.router(database, client, board, groups, gate, recorder, limits))
+    app.include_router(orders.router(database, board, groups, gate, recorder, limits))
     processes = settings.gateway_processes
     app.include_router(oncall.router(lookout, heartbeats, seen, sources, broadcast.draw, processes, gate, limits))
     page.serve(app)

@@ -10,15 +10,21 @@ import redis.asyncio as redis
 import structlog
 from redis.exceptions import RedisError
 
+from gateway import workers
 from gateway.database import Database, DatabaseAwayError
 from gateway.ending import ended
 from gateway.orders import book
 from wire import channels, orders
 from wire.orders import DRAIN_TTL_S, Drain, Pause, Standing
+from wire.workers import Heartbeat
 
 EVERY_S = 2.0  # as often as a worker looks
 
 log = structlog.get_logger(__name__)
+
+
+class NoWorkerError(Exception):
+    """It does not say that it lives; the message names those that do."""
 
 
 class OrderBoard:
@@ -55,6 +61,15 @@ class OrderBoard:
             await self._client.mset(told)
         if away is not None:
             raise away
+
+    async def worker(self, worker_id: str) -> Heartbeat:
+        """What it said last. Raises NoWorkerError, RedisError, OSError."""
+        beats = await workers.heartbeats(self._client)
+        for beat in beats:
+            if beat.worker_id == worker_id:
+                return beat
+        there = ", ".join(beat.worker_id for beat in beats) or "none"
+        raise NoWorkerError(f"no worker {worker_id!r} says that it lives; there are: {there}")
 
     async def drain(self, worker_id: str, order: Drain) -> bool:
         """False where it was drained already. Raises RedisError, OSError."""

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn, TypeVar
 
-import redis.asyncio as redis
 import structlog
 from fastapi import APIRouter, Depends, Path
 from fastapi.security import HTTPBearer
@@ -13,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from redis.exceptions import RedisError
 from starlette.requests import Request
 
-from gateway import problems, workers
+from gateway import problems
 from gateway.bodies import check_json, read_body
 from gateway.database import Database, DatabaseAwayError
 from gateway.orders import book
-from gateway.orders.board import OrderBoard
+from gateway.orders.board import NoWorkerError, OrderBoard
 from gateway.orders.book import DRAIN, FOR_MIN_S, FOR_S, PAUSE, RESUME, StandsError, TooLongError
 from gateway.problems import ProblemError
 from gateway.security.audit_log import Entry
@@ -65,7 +64,6 @@ class DrainView(BaseModel):
 
 def router(
     database: Database,
-    client: "redis.Redis",
     board: OrderBoard,
     groups: Mapping[str, Sequence[str]],
     gate: Gate,
@@ -152,15 +150,13 @@ def router(
         given = await _read(Order, request)
         entry = Entry(who.who, DRAIN, worker_id, address(request), detail=given.reason)
         try:
-            beats = await workers.heartbeats(client)
-            beat = next((beat for beat in beats if beat.worker_id == worker_id), None)
-            if beat is None:
-                there = ", ".join(one.worker_id for one in beats) or "none"
-                refuse(entry, 404, f"no worker {worker_id!r} says that it lives; there are: {there}")
+            beat = await board.worker(worker_id)
             await recorder.first(entry._replace(result="begun"))
             if not await board.drain(worker_id, Drain(by=who.name, reason=given.reason, at_ms=clock_ms())):
                 refuse(entry, 409, f"{worker_id} is being drained already")
             recorder.note(entry)
+        except NoWorkerError as error:
+            refuse(entry, 404, str(error))
         except (RedisError, OSError) as error:
             raise problems.away(f"Redis, by which workers are told: {error}") from error
         return DrainView(worker_id=worker_id, pipeline=beat.app, partitions=beat.partitions)
