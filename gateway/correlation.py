@@ -60,7 +60,7 @@ class Correlation:
 
 
 class Correlated:
-    """ASGI: `app.add_middleware(Correlated, on=tracer.on)`, as the outermost."""
+    """ASGI: `app.add_middleware(Correlated, traced=tracer.on)`, as the outermost."""
 
     def __init__(self, app: ASGIApp, traced: bool) -> None:
         """`traced`: whether some requests are."""

@@ -37,7 +37,7 @@ _REDIS_DATABASES = itertools.cycle(range(1, 16))
 
 def pytest_xdist_auto_num_workers() -> int:
     """How many processes `-n auto` is: two, where the machine has a core and the memory for each one's servers; else
-    none but pytest's own. Three take longer: on two cores the tests of a whole stack are bound by the processor."""
+    none but pytest's own. With three on two cores the processor had no pause: a whole stack's tests are bound by it."""
     roomy = (os.cpu_count() or 1) >= 2 and psutil.virtual_memory().total >= 6 * GIB
     return 2 if roomy else 0
 

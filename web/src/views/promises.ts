@@ -1,9 +1,9 @@
 /** What is promised over 30 days, and how much of it is kept (docs/slo.md). */
 
 import { element, KeyedList, setAttribute, setText, type View } from "../dom.ts";
-import type { Promised } from "../pipeline.ts";
+import type { Level, Promised } from "../pipeline.ts";
 import type { Page } from "./page.ts";
-import { link } from "./verdict.ts";
+import { GLYPHS, link } from "./verdict.ts";
 
 export class Promises {
   readonly root: HTMLElement;
@@ -42,8 +42,9 @@ class PromiseView implements View<Promised> {
     const { texts } = locale;
     const broken = one.share !== null && one.share < one.target;
     setAttribute(this.root, "data-testid", `promise:${one.objective}`);
-    setAttribute(this.root, "data-level", one.burning ? "failing" : broken ? "degraded" : one.share === null ? "unknown" : "ok");
-    setText(this.sign, one.burning ? "✕" : broken ? "▲" : one.share === null ? "–" : "✓");
+    const level = levelOf(one, broken);
+    setAttribute(this.root, "data-level", level);
+    setText(this.sign, level === "unknown" ? "–" : GLYPHS[level]);
     const key = `promise_${one.objective}`;
     setText(this.promise, key in texts ? texts[key as keyof typeof texts] : one.promise);
     setText(this.kept, one.share === null ? texts.nothingCounted : locale.fine(one.share));
@@ -54,4 +55,10 @@ class PromiseView implements View<Promised> {
     this.link.hidden = !one.burning && !broken;
     link(this.link, one.runbook, texts);
   }
+}
+
+function levelOf(one: Promised, broken: boolean): Level {
+  if (one.burning) return "failing";
+  if (broken) return "degraded";
+  return one.share === null ? "unknown" : "ok";
 }
