@@ -17,13 +17,11 @@ from typing import Any
 from bench import house, report
 from bench.faults import FAULTS, Fault
 from bench.harness import BenchError, say
-from bench.house import House
+from bench.house import House, is_well
 
 TITLE = "Twelve faults"
 BAR_S = 15.0
 GIVEN_UP_S = 60.0
-WELL_S_MAX = 180.0  # until the stack is well before the first fault, and after one that was told wrong
-CALM_S = 5.0  # that it must have been well before a fault is caused
 POLL_S = 0.2
 
 
@@ -55,22 +53,6 @@ def wait(stack: House, holds: Callable[[Any], bool], within_s: float, since_s: f
     return None
 
 
-def is_well(status: Any) -> bool:
-    return bool(status["verdict"] == "ok")
-
-
-def until_calm(stack: House) -> None:
-    """Raises BenchError where it does not become well and stay so for a while."""
-    since_s = well_s = time.monotonic()
-    while time.monotonic() - well_s < CALM_S:
-        status = stack.status()
-        if status is None or not is_well(status):
-            well_s = time.monotonic()
-            if well_s - since_s > WELL_S_MAX:
-                raise BenchError(f"the stack is not well: {status and status['says']}")
-        time.sleep(POLL_S)
-
-
 def one(stack: House, fault: Fault) -> Told:
     told = Told(fault)
 
@@ -88,7 +70,7 @@ def one(stack: House, fault: Fault) -> Told:
     steps = fault.steps(stack)
     try:
         next(steps)
-        until_calm(stack)
+        stack.until_calm()
         next(steps)
         told.told_s = wait(stack, is_told, GIVEN_UP_S, time.monotonic())
         next(steps)

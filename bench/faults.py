@@ -14,15 +14,14 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from bench.contestants import flawed
-from bench.harness import PROJECT, BenchError
+from bench.harness import PROJECT, BenchError, beside
 from bench.house import House
 from stack import answers, ports
 from stack.child import Child
@@ -79,7 +78,7 @@ def poison_record(house: House) -> Steps:
         yield
         course = f"poison-{uuid.uuid4().hex[:6]}"
         flaw.write_text(f"dies course:{course}")
-        post(house, course)
+        house.door().post(course)
         yield
         flaw.unlink()  # its code was mended
         yield
@@ -168,9 +167,9 @@ def another_live(house: House) -> Iterator[Path]:
     folder = house.home.folder / "flawed"
     file = folder / "flaw"
     folder.mkdir(exist_ok=True)
-    worker = Flawed(
-        folder, ports.free(), log=folder / "flawed.log", settings={**house.told.environment, flawed.FLAW: str(file)}
-    )
+    # Unlike the real one, it is in no package that is installed.
+    settings = {**house.told.environment, flawed.FLAW: str(file), "PYTHONPATH": str(PROJECT)}
+    worker = Flawed(folder, ports.free(), log=folder / "flawed.log", settings=settings)
     supervisor = Supervisor([Part(worker)], Board(Home(folder, house.home.cache)), lambda _: None)
     with house.unattended():
         house.process("live").terminate()
@@ -189,22 +188,17 @@ def another_live(house: House) -> Iterator[Path]:
 @contextlib.contextmanager
 def slowed(house: House, name: str, share: float) -> Iterator[None]:
     """It gets the processor for so much of the time."""
-    process, over = house.process(name), threading.Event()
+    process = house.process(name)
 
-    def turns() -> None:
+    def turns(over: threading.Event) -> None:
         while not over.is_set():
             process.send_signal(signal.SIGSTOP)
             over.wait(TURN_S * (1 - share))
             process.send_signal(signal.SIGCONT)
             over.wait(TURN_S * share)
 
-    turning = threading.Thread(target=turns, name=f"slows {name}")
-    turning.start()
-    try:
+    with beside(turns):
         yield
-    finally:
-        over.set()
-        turning.join()
 
 
 @contextlib.contextmanager
@@ -212,19 +206,10 @@ def load(house: House, students: int, rate: float) -> Iterator[None]:
     """`bench.load` beside the demo, at once."""
     folder = house.home.folder / "load"
     command = [sys.executable, "-m", "bench.load", "--kafka", house.told.environment["CLASSPULSE_KAFKA"]]
+    options = ["--rate", f"{rate}", "--seconds", f"{LOAD_S}", "--students", f"{students}", "--name", uuid.uuid4().hex]
     child = Child(
         "load",
-        [
-            *command,
-            "--rate",
-            f"{rate}",
-            "--seconds",
-            f"{LOAD_S}",
-            "--students",
-            f"{students}",
-            "--name",
-            uuid.uuid4().hex,
-        ],
+        [*command, *options],
         log=folder / "load.log",
         pid_file=folder / "load.pid",
         cwd=PROJECT,
@@ -277,23 +262,3 @@ async def rewind(house: House, group: str, topic: str) -> None:
                     await asyncio.sleep(TURN_S)
                 else:
                     return
-
-
-def post(house: House, course: str) -> None:
-    """One event of a course that nobody has seen. Blocks until it is accepted."""
-    event: dict[str, Any] = {
-        "student_id": f"{course}-s",
-        "course_id": course,
-        "kind": "session_started",
-        "occurred_at": datetime.now(UTC).isoformat(),
-    }
-    request = urllib.request.Request(  # noqa: S310 -- the stack's own address
-        f"{house.told.dashboard}api/v1/events",
-        json.dumps([event]).encode(),
-        {
-            "Authorization": f"Bearer {house.home.demo_key_file.read_text().strip()}",
-            "Content-Type": "application/json",
-        },
-    )
-    with urllib.request.urlopen(request, timeout=20):  # noqa: S310
-        pass

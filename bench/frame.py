@@ -13,42 +13,19 @@ import time
 import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import house, report
 from bench.audience import Audience, Careful
 from bench.fanout import percentile
 from bench.harness import BenchError, say
+from bench.house import Door
 
 TITLE = "From post to frame"
 PAUSE_S = (0.1, 0.4)  # drawn anew before each probe, so that they do not fall into step with anything
 ANSWER_S_MAX = 20.0
 LESSON_S = 20.0  # of the demo before the first probe
 ACKNOWLEDGE_S = 3.0
-
-
-class Door:
-    def __init__(self, dashboard: str, key_file: Path) -> None:
-        self._url = f"{dashboard.rstrip('/')}/api/v1/events"
-        self._key = key_file.read_text().strip()
-
-    def post(self, course: str) -> None:
-        """One event of now. Blocks until it is accepted."""
-        event = {
-            "student_id": f"{course}-s",
-            "course_id": course,
-            "kind": "session_started",
-            "occurred_at": datetime.now(UTC).isoformat(),
-        }
-        request = urllib.request.Request(  # noqa: S310 -- the stack's own address
-            self._url,
-            json.dumps([event]).encode(),
-            {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=ANSWER_S_MAX) as answer:  # noqa: S310
-            if answer.status != 202:
-                raise BenchError(f"the door answers {answer.status}: {answer.read(500)!r}")
 
 
 class Room:
@@ -128,7 +105,7 @@ def main() -> None:
             overview = json.load(answer)
         scopes = ["school:all", *(f"course:{course['course_id']}" for course in overview["courses"])]
         room = Room(stack.port, args.viewers, scopes)
-        door, run = Door(dashboard, stack.home.demo_key_file), uuid.uuid4().hex[:6]
+        door, run = stack.door(), uuid.uuid4().hex[:6]
         with ThreadPoolExecutor(1) as thread:
             for number in range(args.probes + 3):
                 each = probe(room, door, thread, f"bench-{run}-{number}", args.viewers)

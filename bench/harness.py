@@ -1,13 +1,15 @@
 """Contestants by turns: every round runs each of them once, so that what the machine does meanwhile hits all alike."""
 
+import contextlib
 import json
 import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,19 @@ _POLL_S = 0.1
 
 class BenchError(RuntimeError):
     """A measurement that means nothing; the message says why."""
+
+
+@contextlib.contextmanager
+def beside(turns: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Done in a thread meanwhile, until the event it is given is set."""
+    over = threading.Event()
+    turning = threading.Thread(target=turns, args=(over,), name="beside")
+    turning.start()
+    try:
+        yield
+    finally:
+        over.set()
+        turning.join()
 
 
 @dataclass(frozen=True)

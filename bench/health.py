@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 from bench import house, report
-from bench.drill import until_calm
 from bench.fanout import percentile
 from bench.harness import BenchError, say
 from bench.house import House
@@ -50,7 +49,7 @@ def main() -> None:
     rows, worst = [], {}
     with house.running() as stack:
         for name, server in SERVERS.items():
-            until_calm(stack)
+            stack.until_calm()
             if server:
                 with stack.frozen(server):
                     found = took_ms(stack, args.requests)

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,37 @@ from stack.state import Run, Service
 
 READY_S_MAX = 240.0
 ANSWER_S_MAX = 20.0
+WELL_S_MAX = 180.0  # until it is well
+CALM_S = 5.0  # that it must have been
+CALM_POLL_S = 0.2
 _POLL_S = 0.1
+
+
+def is_well(status: Any) -> bool:
+    return bool(status["verdict"] == "ok")
+
+
+class Door:
+    def __init__(self, dashboard: str, key_file: Path) -> None:
+        self._url = f"{dashboard.rstrip('/')}/api/v1/events"
+        self._key = key_file.read_text().strip()
+
+    def post(self, course: str) -> None:
+        """One event of now, of a student of that course. Blocks until it is accepted."""
+        event = {
+            "student_id": f"{course}-s",
+            "course_id": course,
+            "kind": "session_started",
+            "occurred_at": datetime.now(UTC).isoformat(),
+        }
+        request = urllib.request.Request(  # noqa: S310 -- the stack's own address
+            self._url,
+            json.dumps([event]).encode(),
+            {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=ANSWER_S_MAX) as answer:  # noqa: S310
+            if answer.status != 202:
+                raise BenchError(f"the door answers {answer.status}: {answer.read(500)!r}")
 
 
 class House:
@@ -91,9 +122,23 @@ class House:
         self.run("up", "--detach")
         self.run("keys", "create", "on-call", "--admin", "--ensure", "--file", str(self._key_file))
 
+    def door(self) -> Door:
+        return Door(self.told.dashboard, self.home.demo_key_file)
+
     def status(self) -> Any:
         """What is wrong, and since when; None where nobody says."""
         return self.ask("api/v1/admin/system-status")
+
+    def until_calm(self) -> None:
+        """Raises BenchError where it does not become well and stay so for a while."""
+        since_s = well_s = time.monotonic()
+        while time.monotonic() - well_s < CALM_S:
+            status = self.status()
+            if status is None or not is_well(status):
+                well_s = time.monotonic()
+                if well_s - since_s > WELL_S_MAX:
+                    raise BenchError(f"the stack is not well: {status and status['says']}")
+            time.sleep(CALM_POLL_S)
 
     # --- what is done to it ---
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from bench import application, broker, cores, events, report
 from bench.aggregate import SPAN_S, STUDENTS
 from bench.application import Application, Worker
-from bench.harness import PROJECT, BenchError, Stretch, say
+from bench.harness import PROJECT, BenchError, Stretch, beside, say
 from stack import answers, ports
 from stack.child import Child
 from stack.postgres import Postgres
@@ -66,20 +66,14 @@ def gateway(app: Application, postgres: Postgres) -> Iterator[int]:
 @contextlib.contextmanager
 def scraped(*found: int) -> Iterator[None]:
     """/metrics of each of these ports, as Prometheus would ask for it."""
-    over = threading.Event()
 
-    def turns() -> None:
+    def turns(over: threading.Event) -> None:
         while not over.wait(SCRAPE_S):
             for port in found:
                 answers.http_status(f"http://{ports.HOST}:{port}/metrics")
 
-    turning = threading.Thread(target=turns, name="scrapes")
-    turning.start()
-    try:
+    with beside(turns):
         yield
-    finally:
-        over.set()
-        turning.join()
 
 
 def fill(app: Application, backlog: int, name: str) -> None:

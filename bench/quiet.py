@@ -10,7 +10,6 @@ from pathlib import Path
 
 from bench import house, report
 from bench.alarms import Alarms
-from bench.drill import until_calm
 from bench.harness import say
 
 TITLE = "False alarms of a quiet lesson"
@@ -25,7 +24,7 @@ def main() -> None:
     args = parser.parse_args()
     latencies: list[tuple[float, float]] = []
     with house.running() as stack:
-        until_calm(stack)
+        stack.until_calm()
         alarms = Alarms(stack)
         began_s = told_s = time.monotonic()
         while (passed_s := time.monotonic() - began_s) < 60 * args.minutes:

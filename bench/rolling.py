@@ -17,7 +17,6 @@ from typing import Any
 from bench import house, posting, report
 from bench.alarms import Alarms
 from bench.audience import Careful, opened
-from bench.drill import until_calm
 from bench.harness import BenchError, say
 from bench.house import House
 from bench.posting import EVENTS, Load, Target
@@ -143,7 +142,7 @@ def main() -> None:
     args = parser.parse_args()
     rows, gaps = [], {}
     with house.running() as stack:
-        until_calm(stack)
+        stack.until_calm()
         load = Posting(stack, args.rate, BEFORE_S + len(WORKERS) * (RESTART_S + BETWEEN_S))
         viewer, watching = Viewer(stack.port), Watching(stack)
         for thread in (load, viewer, watching):
