@@ -9,6 +9,7 @@ class Limits:
     batch_records: int = 5_000  # at some 3 µs a record the loop is held for 15 ms
     buffer_bytes: int = 8_000_000  # a partition with so much waiting for its agent is not fetched; estimated
     fetch_max_wait_s: float = 0.05  # how long the broker may hold an empty fetch; Faust says 1.5
+    fetch_min_bytes: int = 1  # ... or one with less than this
     flush_timeout_s: float = 20.0  # a commit that takes longer ends the process; below Faust's rebalance timeout of 60
     stop_s: float = 10.0  # an orderly stop has so long after its last flush; aiokafka may wait a minute for its group
     restore_stall_s: float = 60.0  # a recovery that reads nothing for so long ends the process

@@ -31,7 +31,8 @@ class Chunk(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A part of a chunk, acknowledged as a unit: the agent's loop body has finished with it, or it is read again."""
+    """A part of a chunk, or several, acknowledged as a unit: its agent's loop body has finished with it, or it is read
+    again."""
 
     tp: TP
     records: Sequence[Record]

@@ -95,11 +95,24 @@ class Shard:
         """The next batch of the topic, unless an agent has one of it, or a flush is gathering."""
         if self._frozen or not self.open or topic in self._running or not self._queues[topic]:
             return None
-        batch = self._queues[topic].popleft()
+        batch = self._next(self._queues[topic])
         self._bytes[topic] -= batch.size
         self._running[topic] = batch
         self._at_rest.clear()
         return batch
+
+    def _next(self, queue: deque[Batch]) -> Batch:
+        """What has gathered while its agent was at work: of many small chunks one batch, so that what each costs by
+        itself, such as a request to a store, is paid the more seldom the more there is."""
+        parts = [queue.popleft()]
+        number = len(parts[0].records)
+        while queue and number + len(queue[0].records) <= self._limits.batch_records:
+            parts.append(queue.popleft())
+            number += len(parts[-1].records)
+        if len(parts) == 1:
+            return parts[0]
+        records = [record for part in parts for record in part.records]
+        return Batch(parts[0].tp, records, parts[-1].next_offset, sum(part.size for part in parts))
 
     def give_back(self, topic: str) -> None:
         """The agent has done nothing with the batch that it took, or what may be done again."""

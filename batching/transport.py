@@ -7,8 +7,8 @@ was fetched before a rebalance or a seek cannot be taken for what comes after it
 
 Relies on Faust's Consumer._new_consumer_thread, on its commit timer calling commit() (transport/consumer.py), on
 AIOKafkaConsumerThread._create_worker_consumer and _ensure_consumer (transport/drivers/aiokafka.py), on
-AIOKafkaConsumer reading _fetch_max_wait_ms, _isolation_level and _auto_offset_reset at its start, and on aiokafka's
-client.fetch_all_metadata and force_metadata_update.
+AIOKafkaConsumer reading _fetch_max_wait_ms, _fetch_min_bytes, _isolation_level and _auto_offset_reset at its start, and
+on aiokafka's client.fetch_all_metadata and force_metadata_update.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = int(self.app.limits.fetch_max_wait_s * 1000)
+        consumer._fetch_min_bytes = self.app.limits.fetch_min_bytes
         consumer._isolation_level = "read_committed"
         consumer._auto_offset_reset = "none"  # we seek; records deleted before they were read are not skipped silently
         return consumer

@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -232,10 +232,12 @@ def parked(store: Store, partition: int, record: Record, refused: Refused) -> De
     return msgspec.structs.replace(letter, value=value, sink=store.name, tries=store.tries)
 
 
-def create(name: str, settings: WorkerSettings, store: Store, carry: Carry = lambda _: None) -> Worker[App]:
+def create(
+    name: str, settings: WorkerSettings, store: Store, carry: Carry = lambda _: None, **limits: Any
+) -> Worker[App]:
     """The worker of a store. `carry`: told, before a batch is written, the scopes whose update is traced, and the
-    `traceparent` of each."""
-    app = create_app(name, settings, flush_timeout_s=FLUSH_TIMEOUT_S)
+    `traceparent` of each. `limits` are batching's."""
+    app = create_app(name, settings, flush_timeout_s=FLUSH_TIMEOUT_S, **limits)
     worker = Worker(app, settings)
     worker.pulse.held_by = lambda: store.away
     outlet = Outlet(producer_maker(app), (topics.DEAD_LETTERS, topics.PARKED))

@@ -179,10 +179,17 @@ class Worker(Generic[AppT]):
 AnyWorker = Worker[Any]
 
 
+class Process(faust.Worker):  # type: ignore[misc]
+    """Ends when all is closed."""
+
+    async def _sentinel_task(self) -> None:
+        """mode would sleep for a second here, in which whoever takes over waits too."""
+
+
 def run(worker: AnyWorker) -> NoReturn:
     """Blocks until SIGTERM or SIGINT; leaves the process with Faust's exit code."""
     stacks.on_quit()
-    process = faust.Worker(
+    process = Process(
         worker.app,
         worker.pulse,
         Web(worker.pulse, worker.settings),

@@ -2,7 +2,6 @@
 
 import asyncio
 
-from pipelines import stock
 from pipelines.aggregate.agents import APP
 from pipelines.aggregate.auditing import Auditing
 from pipelines.aggregate.folding import Folding
@@ -19,6 +18,8 @@ TOLD = (topics.PARTIALS, topics.METRICS, topics.LATE, topics.DEAD_LETTERS, topic
 
 def create(settings: AggregateSettings) -> AnyWorker:
     if settings.transport == "stock":
+        from pipelines import stock  # its imports are a tenth of each start, for what hardly anybody chooses
+
         return stock.aggregate(settings)
     app = create_app(APP, settings, batch_records=BATCH_RECORDS)
     worker = Worker(app, settings)

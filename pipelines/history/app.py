@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from pipelines import sink, stock
+from pipelines import sink
 from pipelines.history.choice import choose
 from pipelines.history.store import StoreRefusedError, StoreUnavailableError, select
 from pipelines.settings import HistorySettings
@@ -13,6 +13,10 @@ from pipelines.worker import AnyWorker, run
 from wire.metrics import ScopeUpdate
 
 log = structlog.get_logger(__name__)
+
+# A minute is told ten times a second while it lasts, and the newest is what is kept: who waits a little writes little.
+GATHER_S = 1.0
+GATHER_BYTES = 1_000_000
 
 
 def create(settings: HistorySettings) -> AnyWorker:
@@ -28,7 +32,11 @@ def create(settings: HistorySettings) -> AnyWorker:
         return isinstance(error, StoreRefusedError)
 
     store = Store(kept.name, write, kept.close, (StoreUnavailableError,), refuses)
-    return (stock.sink if settings.transport == "stock" else sink.create)("history", settings, store)
+    if settings.transport == "stock":
+        from pipelines import stock  # its imports are a tenth of each start, for what hardly anybody chooses
+
+        return stock.sink("history", settings, store)
+    return sink.create("history", settings, store, fetch_max_wait_s=GATHER_S, fetch_min_bytes=GATHER_BYTES)
 
 
 if __name__ == "__main__":

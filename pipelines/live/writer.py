@@ -32,7 +32,7 @@ class LiveWriter:
         """Returns the points written. Raises redis.RedisError or OSError, with any part of the updates applied; each
         is applied whole or not at all, so the call is simply made again."""
         async with self._redis.pipeline(transaction=False) as pipeline:
-            for update in updates:
+            for update in _by_scope(updates):
                 keys, arguments = _call(update, self._traceparents.get(update.scope))
                 await self._script(keys=keys, args=arguments, client=pipeline)
             for key, members in _seen(updates).items():
@@ -43,6 +43,14 @@ class LiveWriter:
 
     async def close(self) -> None:
         await self._redis.aclose()
+
+
+def _by_scope(updates: Sequence[ScopeUpdate]) -> list[ScopeUpdate]:
+    """One of each, in order: viewers are told once of what has gathered, and then the newest."""
+    points: dict[str, list[MetricPoint]] = {}
+    for update in updates:
+        points.setdefault(update.scope, []).extend(update.points)
+    return [ScopeUpdate(scope=scope, points=of) for scope, of in points.items()]
 
 
 def _seen(updates: Sequence[ScopeUpdate]) -> dict[str, dict[str, int]]:

@@ -89,6 +89,20 @@ async def test_an_update_is_in_the_values_the_stream_and_the_channel_alike(
     assert {field.decode(): metrics.decode_point(json) for field, json in day.items()} == {told[2].field: told[2]}
 
 
+async def test_what_has_gathered_of_a_scope_is_told_in_one_frame(writer: LiveWriter, client: Client) -> None:
+    updates = [
+        ScopeUpdate(scope=scope, points=[point(number), point(number, minute=number)])
+        for number in range(1, 4)
+        for scope in ("course:gathered", "course:other")
+    ]
+    await writer.write(updates)
+    ((_, frame),) = await streamed(client, "course:gathered")
+    newest = point(3, minute=3)
+    told = [(one["value"], one["as_of_ms"]) for one in msgspec.json.decode(frame)["values"]]
+    assert told == [(newest.value, newest.as_of_ms)]
+    assert len(await streamed(client, "course:other")) == 1
+
+
 async def test_the_same_updates_again_change_nothing_and_tell_nobody(writer: LiveWriter, client: Client) -> None:
     updates = [
         ScopeUpdate(scope="course:again", points=[point(number, minute=number), by_kind(number, as_of_ms=number)])
@@ -241,7 +255,8 @@ async def test_everything_lives_as_long_as_the_names_say(writer: LiveWriter, cli
 async def test_the_stream_is_bounded(writer: LiveWriter, client: Client, scope: str, length: int) -> None:
     assert channels.stream_max_len(scope) == length
     many = [ScopeUpdate(scope=scope, points=[point(n, minute=n)]) for n in range(length * 2 + 150)]
-    await writer.write(many)
+    for update in many:
+        await writer.write([update])
     stream = await streamed(client, scope)
     assert length <= len(stream) <= length + 100, "Redis drops a hundred at once"
     assert stream[-1][0] == f"{len(many)}-0"

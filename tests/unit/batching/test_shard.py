@@ -45,10 +45,24 @@ def test_what_was_given_already_is_left_out() -> None:
     shard = opened(at=5)
     shard.put(chunk(3, 6))
     shard.put(chunk(4, 6))
-    shard.put(chunk(6, 8))
     assert offsets(shard.take("a")) == [5, 6]
+    shard.put(chunk(6, 8))
     shard.finish("a")
     assert offsets(shard.take("a")) == [7, 8]
+
+
+def test_small_chunks_that_gathered_are_one_batch() -> None:
+    shard = opened(batch_records=5, buffer_bytes=2_000)
+    for first in range(0, 8, 2):
+        shard.put(chunk(first, first + 1, next_offset=first + 2))
+    shard.put(chunk(0, -1, next_offset=11))
+    assert offsets(shard.take("a")) == [0, 1, 2, 3]
+    shard.finish("a")
+    assert shard.position == {"a": 4}
+    assert offsets(shard.take("a")) == [4, 5, 6, 7]
+    shard.finish("a")
+    assert shard.position == {"a": 11}
+    assert shard.has_room("a")
 
 
 def test_control_records_move_the_position_only_behind_what_is_before_them() -> None:
