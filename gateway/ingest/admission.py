@@ -104,10 +104,12 @@ class Admission:
         self, key: ApiKey, verdicts: Sequence[Posted | Rejection], sent_at: datetime | None = None
     ) -> list[Result]:
         """What became of each, in order. Raises ProblemError 503, with `results`, where Kafka has not acknowledged."""
-        return await self.publish(self.admit(key, verdicts, sent_at))
+        judged, roster = self.admit(key, verdicts, sent_at), self._roster.roster
+        await self.publish(judged)
+        return [_result(index, one, roster, "accepted") for index, one in enumerate(judged)]
 
-    async def publish(self, judged: Sequence[Admitted]) -> list[Result]:
-        """As `post`, from what `admit` gave."""
+    async def publish(self, judged: Sequence[Admitted]) -> None:
+        """What `admit` gave, as `post` does it."""
         roster = self._roster.roster
         good = [one for one in judged if isinstance(one, ActivityEvent)]
         try:
@@ -120,7 +122,6 @@ class Admission:
             raise problems.away(detail, results=told(results)) from None
         for event in good:
             self._recent.add(event.event_id, event.student_id)
-        return [_result(index, one, roster, "accepted") for index, one in enumerate(judged)]
 
 
 def admitted(
@@ -130,7 +131,7 @@ def admitted(
     how much his clock is behind ours."""
     if isinstance(verdict, Rejection):
         return verdict
-    event_id = str(verdict.event_id or uuid.uuid4())
+    event_id: str = msgspec.to_builtins(verdict.event_id or uuid.uuid4())  # str() takes four times as long
     if probe.is_reserved(verdict.student_id, verdict.course_id):
         field = "course_id" if verdict.course_id == probe.COURSE else "student_id"
         return Rejection(event_id, field, "is reserved for the gateway's own probes")

@@ -62,10 +62,10 @@ def find(statement: Statement, thing: Object, authority: Agent) -> Found:
     inner = statements.inner(thing) if isinstance(thing, SubStatement) else None
     narrow = [statement.actor, *_agent(thing)]
     wide = [*narrow, *_of_context(statement)]
-    activities = [*_activity(thing), *statements.activities(statement)]
+    activities = [*_activity(thing), *statements.activities(statements.related(statement))]
     if isinstance(thing, SubStatement) and inner is not None:
         wide += [thing.actor, *_agent(inner), *_of_context(thing)]
-        activities += [*_activity(inner), *statements.activities(thing)]
+        activities += [*_activity(inner), *statements.activities(statements.related(thing))]
     facets = {facet(Kind.VERB, statement.verb.id)}
     facets |= set(_of_agents(Kind.AGENT, narrow)) | set(_of_agents(Kind.RELATED_AGENT, [*wide, authority]))
     facets |= {facet(Kind.ACTIVITY, activity.id) for activity in _activity(thing)}

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -10,7 +11,7 @@ from msgspec import UNSET, Raw, UnsetType
 from gateway.ingest import ids
 from gateway.ingest.judge import EVENTS_MAX, BodyError, Posted, Rejection
 from gateway.ingest.xapi import statement as statements
-from gateway.ingest.xapi.shapes import VOIDED, Activity, Agent, Object, Statement
+from gateway.ingest.xapi.shapes import VOIDED, Activity, Agent, ContextActivities, Object, Statement, Verb
 from gateway.ingest.xapi.statement import StatementError
 from wire import xapi
 
@@ -61,7 +62,7 @@ class Read(NamedTuple):
 def read(body: bytes, version: int) -> list[Read | Rejection]:
     """Of one statement or a list, in order. `version`: 1 or 2. Raises BodyError, ConflictError."""
     found: list[Read | Rejection] = []
-    seen: dict[uuid.UUID, _Bytes] = {}
+    seen: dict[int, _Bytes] = {}  # by id; a UUID's own hash is made in Python
     for index, data in enumerate(_split(body)):
         try:
             statement, thing = statements.read(data, version)
@@ -69,7 +70,7 @@ def read(body: bytes, version: int) -> list[Read | Rejection]:
             found.append(Rejection(None, error.field, error.reason))
             continue
         one = Read(_id(statement, data), data, statement, thing)
-        first = seen.setdefault(one.id, data)
+        first = seen.setdefault(one.id.int, data)
         if first is not data and not _alike(first, data):
             raise ConflictError(f"statement {index}: another one before it has the same id, {one.id}")
         found.append(one)
@@ -92,8 +93,7 @@ def posted(one: Read, course_id: str, now: datetime) -> Posted | Rejection:
 
 def course(one: Read, course_id: str) -> str:
     """`course_id`: where it names none."""
-    found = _course(one)
-    return _name(found) if found else course_id
+    return _about(statements.related(one.statement), _activity(one.thing)).course or course_id
 
 
 def named(body: bytes) -> tuple[dict[str, Raw], uuid.UUID | None]:
@@ -146,33 +146,54 @@ def _posted(one: Read, course_id: str, now: datetime) -> Posted | Rejection:
     occurred_at = now
     if (text := statement.timestamp) is not UNSET:
         occurred_at = statements.moment(text, "timestamp")
-    word = xapi.word(statement.verb.id)
+    word = _word(statement.verb)
+    about = _about(statements.related(statement), _activity(thing))
     result = _given(statement.result)
     success = _given(result.success) if result else None
     duration = _given(result.duration) if result else None
     context = _given(statement.context)
-    is_task = isinstance(thing, Activity) and not _is_course(thing)
     return ids.posted(
         one.id,
         PLACES,
         student_id=_student(statement.actor),
-        course_id=course(one, course_id),
+        course_id=about.course or course_id,
         team_id=_team(context.team) if context and context.team is not UNSET else None,
-        kind=xapi.kind(word, _is_video(statement, thing)),
+        kind=xapi.kind(word, about.is_video),
         verb=statement.verb.id,
         occurred_at=occurred_at,
-        task_id=thing.id if isinstance(thing, Activity) and is_task else None,
+        task_id=about.task,
         score=_score(statement),
         success=xapi.SUCCESS_OF_VERB.get(word) if success is None else success,
         duration_s=xapi.duration_s(duration) if duration else None,
     )
 
 
-def _course(one: Read) -> Activity | None:
-    found = next(filter(_is_course, statements.activities(one.statement)), None)
-    if found is None and isinstance(one.thing, Activity) and _is_course(one.thing):
-        return one.thing
-    return found
+class _About(NamedTuple):
+    """What a statement's activities say. None: not, or it names none."""
+
+    course: str | None
+    task: str | None
+    is_video: bool
+
+
+@lru_cache(statements.KNOWN_MAX)
+def _about(related: ContextActivities | None, thing: Activity | None) -> _About:
+    nearest = [*statements.activities(related)]
+    course = next(filter(_is_course, [*nearest, thing] if thing else nearest), None)
+    return _About(
+        course=_name(course) if course else None,
+        task=thing.id if thing and not _is_course(thing) else None,
+        is_video=any(each.id == xapi.VIDEO for each in nearest) or (thing is not None and _is_video(thing)),
+    )
+
+
+def _activity(thing: Object) -> Activity | None:
+    return thing if isinstance(thing, Activity) else None
+
+
+@lru_cache(statements.KNOWN_MAX)
+def _word(verb: Verb) -> str:
+    return xapi.word(verb.id)
 
 
 def _given(value: T | UnsetType) -> T | None:
@@ -192,15 +213,17 @@ def _team(group: Agent) -> str | None:
 
 
 def _is_course(activity: Activity) -> bool:
+    return _type(activity) in xapi.COURSE_TYPES
+
+
+def _is_video(activity: Activity) -> bool:
+    return _type(activity).startswith(xapi.VIDEO)
+
+
+def _type(activity: Activity) -> str:
+    """Its IRI; "" where it says none."""
     definition = activity.definition
-    return definition is not UNSET and definition.type is not UNSET and definition.type in xapi.COURSE_TYPES
-
-
-def _is_video(statement: Statement, thing: Object) -> bool:
-    definition = thing.definition if isinstance(thing, Activity) else UNSET
-    if definition is not UNSET and definition.type is not UNSET and definition.type.startswith(xapi.VIDEO):
-        return True
-    return any(activity.id == xapi.VIDEO for activity in statements.activities(statement))
+    return definition.type if definition is not UNSET and definition.type is not UNSET else ""
 
 
 def _name(course: Activity) -> str:

@@ -70,7 +70,7 @@ def router(
         good = [one for one in read if isinstance(one, Read)]
         through = await _kept(store, good, version, key) if store else None
         await admission.publish([*judged.values()])
-        return _Taken([str(one.id) for one in good], {THROUGH_HEADER: record.moment(through)} if through else {})
+        return _Taken([one.id for one in good], {THROUGH_HEADER: record.moment(through)} if through else {})
 
     @routes.post(
         "/statements",
@@ -177,7 +177,7 @@ def _refuse_bad(verdicts: Mapping[int, object]) -> None:
 
 
 class _Taken(NamedTuple):
-    ids: list[str]
+    ids: list[UUID]
     headers: dict[str, str]
 
 

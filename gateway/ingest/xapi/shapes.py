@@ -78,7 +78,9 @@ class Agent(_Strict):
             raise ValueError("a Group is no member of a Group")
 
 
-class Verb(_Strict):
+class Verb(_Strict, eq=False):
+    """It and its like below are told apart as objects: what is read once is compared by no other way."""
+
     id: Iri
     display: LanguageMap | UnsetType = UNSET
 
@@ -124,7 +126,7 @@ class Definition(_Strict):
         return [each for each in listed if each is not UNSET]
 
 
-class Activity(_Strict):
+class Activity(_Strict, eq=False):
     id: Iri
     objectType: Literal["Activity"] = "Activity"  # noqa: N815
     definition: Definition | UnsetType = UNSET
@@ -159,7 +161,7 @@ class Result(_Strict):
     extensions: Extensions | UnsetType = UNSET
 
 
-class ContextActivities(_Strict):
+class ContextActivities(_Strict, eq=False):
     """Before 1.0.3 a single activity was not in a list."""
 
     parent: list[Activity] | Activity | UnsetType = UNSET

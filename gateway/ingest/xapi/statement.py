@@ -29,8 +29,10 @@ from wire import persons
 
 T = TypeVar("T")
 
-# Of verbs, of objects, of activities and of extensions' names so many each are remembered, none larger than that.
+# Of verbs, of objects, of activities and of extensions' names so many each are remembered, and of people more; none
+# larger than that.
 KNOWN_MAX = 2_000
+PEOPLE_MAX = 10_000
 PART_BYTES = 2_048
 
 
@@ -58,9 +60,10 @@ class _Context(Context):
 
 
 class _Statement(Statement):
-    """As it is read: an LMS says the same verbs, objects, activities and names of extensions in thousands of
+    """As it is read: an LMS says the same people, verbs, objects, activities and names of extensions in thousands of
     statements; each is read once and then one object, which nobody changes."""
 
+    actor: Raw  # type: ignore[assignment]
     verb: Raw  # type: ignore[assignment]
     result: _Result | UnsetType = UNSET
     context: _Context | UnsetType = UNSET
@@ -69,6 +72,7 @@ class _Statement(Statement):
 _iri = re.compile(IRI)
 _statement = msgspec.json.Decoder(_Statement)
 _typed = msgspec.json.Decoder(_Typed)
+_agents = msgspec.json.Decoder(Agent)
 _verbs, _related = msgspec.json.Decoder(Verb), msgspec.json.Decoder(ContextActivities)
 _objects: dict[str, msgspec.json.Decoder[Any]] = {
     "Activity": msgspec.json.Decoder(Activity),
@@ -82,12 +86,14 @@ _objects: dict[str, msgspec.json.Decoder[Any]] = {
 def read(data: bytes | Raw, version: int) -> tuple[Statement, Object]:
     """With its object. `version`: 1 or 2. Raises StatementError."""
     statement: Statement = _decoded(_statement, data, "")
-    statement.verb = _verb(cast(Raw, statement.verb), "verb")
+    statement.actor = _known(_read_actor, cast(Raw, statement.actor), "actor")
+    statement.verb = _known(_read_verb, cast(Raw, statement.verb), "verb")
     if (result := statement.result) is not UNSET and result.extensions is not UNSET:
         _check_names(result.extensions, "result.extensions")
     if (context := statement.context) is not UNSET:
         if context.contextActivities is not UNSET:
-            context.contextActivities = _activities(cast(Raw, context.contextActivities), "context.contextActivities")
+            within = cast(Raw, context.contextActivities)
+            context.contextActivities = _known(_read_activities, within, "context.contextActivities")
         if context.extensions is not UNSET:
             _check_names(context.extensions, "context.extensions")
     thing = _object(statement.object, "object")
@@ -116,12 +122,15 @@ def inner(thing: SubStatement) -> Object:
     return _object(thing.object, "object.object")
 
 
-def activities(statement: Statement | SubStatement) -> Iterator[Activity]:
-    """Those of its context, the nearest first."""
+def related(statement: Statement | SubStatement) -> ContextActivities | None:
     context = statement.context
-    if context is UNSET or context.contextActivities is UNSET:
+    return None if context is UNSET or context.contextActivities is UNSET else context.contextActivities
+
+
+def activities(related: ContextActivities | None) -> Iterator[Activity]:
+    """The nearest first."""
+    if related is None:
         return
-    related = context.contextActivities
     for each in (related.parent, related.grouping, related.other, related.category):
         if each is not UNSET:
             yield from each if isinstance(each, list) else (each,)
@@ -142,14 +151,6 @@ def _object(data: Raw, place: str) -> Object:
     return _known(_read_object, data, place)
 
 
-def _verb(data: Raw, place: str) -> Verb:
-    return _known(_read_verb, data, place)
-
-
-def _activities(data: Raw, place: str) -> ContextActivities:
-    return _known(_read_activities, data, place)
-
-
 def _known(reading: "_lru_cache_wrapper[T]", data: Raw, place: str) -> T:
     """What is too large to be remembered is read each time."""
     part = bytes(data)
@@ -163,6 +164,12 @@ def _read_object(data: bytes, place: str) -> Object:
         raise StatementError(f"{place}.objectType", f"expected one of {', '.join(_objects)}")
     thing: Object = _decoded(_objects[kind], data, place)
     return thing
+
+
+@lru_cache(PEOPLE_MAX)
+def _read_actor(data: bytes, place: str) -> Agent:
+    found: Agent = _decoded(_agents, data, place)
+    return found
 
 
 @lru_cache(KNOWN_MAX)
@@ -191,9 +198,10 @@ def _is_iri(name: str) -> bool:
 def _check(statement: Statement | SubStatement, thing: Object, version: int, prefix: str) -> None:
     context = statement.context
     if context is not UNSET:
-        for name in ("revision", "platform"):
-            if getattr(context, name) is not UNSET and not isinstance(thing, Activity):
-                raise StatementError(f"{prefix}context.{name}", "is there only where the object is an Activity")
+        if not isinstance(thing, Activity):
+            for name in ("revision", "platform"):
+                if getattr(context, name) is not UNSET:
+                    raise StatementError(f"{prefix}context.{name}", "is there only where the object is an Activity")
         if version == 1 and (context.contextAgents is not UNSET or context.contextGroups is not UNSET):
             raise StatementError(f"{prefix}context", "contextAgents and contextGroups are of version 2.0")
     if statement.timestamp is not UNSET:
