@@ -1,6 +1,6 @@
 """Degraded is not dead: what works with what, and what becomes of it meanwhile. The one place that says so. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from gateway.probes import Finding
@@ -55,10 +55,10 @@ class Standing(NamedTuple):
     meanwhile: str  # "" where it works
 
 
-def missing(found: Mapping[str, Finding], idle: Iterable[str]) -> dict[str, str]:
-    """Name → why. `idle`: pipelines without a worker that is ready."""
+def missing(found: Mapping[str, Finding], idle: Mapping[str, str]) -> dict[str, str]:
+    """Name → why. `idle`: the same of pipelines without a worker that works."""
     away = {name: finding.detail for name, finding in found.items() if not finding.up}
-    return away | {f"worker {app}": "no worker is ready" for app in idle}
+    return away | {f"worker {app}": why for app, why in idle.items()}
 
 
 def standings(missing: Mapping[str, str]) -> list[Standing]:

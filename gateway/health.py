@@ -106,7 +106,7 @@ def router(
         found, asked = await asyncio.gather(ask(list(servers)), heartbeats.finding())
         beats = seen.beats if asked.up else []
         now, round_ = clock(), canary()
-        missing = abilities.missing(found, workers.idle_pipelines(beats) if asked.up else ())
+        missing = abilities.missing(found, workers.idle_pipelines(beats) if asked.up else {})
         reasons = [f"{name.removeprefix('worker ')}: {why}" for name, why in missing.items()]
         if found[REDIS].up and not asked.up:
             reasons.append(f"workers: {asked.detail}")

@@ -57,7 +57,9 @@ def works(beat: Heartbeat) -> bool:
     return beat.ready and not beat.paused
 
 
-def idle_pipelines(beats: Iterable[Heartbeat]) -> list[str]:
-    """The pipelines without a single worker that works."""
+def idle_pipelines(beats: Iterable[Heartbeat]) -> dict[str, str]:
+    """The pipelines without a single worker that works, and why."""
+    beats = list(beats)
     working = {beat.app for beat in beats if works(beat)}
-    return [app for app in PIPELINES if app not in working]
+    paused = {beat.app for beat in beats if beat.paused}  # by whom is not for everybody
+    return {app: "is paused" if app in paused else "no worker is ready" for app in PIPELINES if app not in working}

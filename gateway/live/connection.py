@@ -1,9 +1,10 @@
-"""uvicorn's connections, with an end that a stalled peer cannot put off, small buffers, and a way past the queue.
+"""uvicorn's connections, with an end that a stalled peer cannot put off, small buffers, and ways past the queues.
 
 `uvicorn.run(..., ws=Connection, http=HttpConnection)`. Through uvicorn alone, a close waits until the peer has read
 what is on its way, which may be never, and megabytes of frames lie in the kernel, already old, before anybody notices
 that it is slow. Relied upon, and held by tests/integration/test_live.py: uvicorn hands `app_state` on as
-`scope["state"]`, keeps no count of the frames it sends, and calls `shutdown` before the end of the lifespan.
+`scope["state"]`, keeps no count of the frames it sends, calls `shutdown` before the end of the lifespan, and hands
+each message on by `send_receive_event_to_app`, which fills the queue of `receive` and pauses reading until it is empty.
 """
 
 import asyncio
@@ -42,8 +43,8 @@ class Connection(WebSocketsSansIOProtocol):
     # Ours, and what uvicorn sets first: with over 30 in a `__dict__` an object has a table of its own, 1 KB more.
     __slots__ = (
         "_close_sent", "app", "app_state", "asgi_version", "client", "close_timeout", "config", "conn", "connections",
-        "default_headers", "drained", "full", "logger", "loop", "queue", "root_path", "scheme", "scope", "server",
-        "stopping", "tasks", "transport", "write",
+        "default_headers", "drained", "full", "heard", "logger", "loop", "queue", "root_path", "scheme", "scope",
+        "server", "stopping", "tasks", "transport", "write",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +60,21 @@ class Connection(WebSocketsSansIOProtocol):
         self.full = False
         self.drained: Callable[[], None] = _nothing
         self.stopping: Callable[[], None] | None = None  # instead of uvicorn's bare close
+        self.heard: Callable[[str | bytes], object] | None = None  # takes messages in the place of `receive`
+
+    def send_receive_event_to_app(self) -> None:
+        """Past the queue where nothing is in it: to wake a task, and to pause and resume reading, costs more than most
+        messages do."""
+        if self.heard is None or self.close_sent or self.read_paused:
+            return super().send_receive_event_to_app()
+        data = b"".join(self.frames)
+        try:
+            said = data.decode() if self.curr_msg_data_type == "text" else data
+        except UnicodeDecodeError:
+            return super().send_receive_event_to_app()  # which ends the connection
+        self.frames = []
+        self.heard(said)
+        return None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         link = cast(asyncio.Transport, transport)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
 
+import structlog
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -13,7 +14,7 @@ from gateway import problems
 from gateway.database import DatabaseAwayError
 from gateway.live import connection
 from gateway.live.connection import Connection
-from gateway.live.delivery import REASONS, expiring, farewell, stopping
+from gateway.live.delivery import expiring, farewell, stopping
 from gateway.live.doors import Doors, Visitor
 from gateway.live.feed import Feed
 from gateway.live.outlet import PlainOutlet
@@ -30,6 +31,8 @@ ROUTE = f"WS {PATH}"
 TOO_BIG = 1009, "message too big"
 FAILED = 1011, "internal error"
 FULL_SPREAD_MS = 15_000
+
+log = structlog.get_logger(__name__)
 
 Spend = Callable[[HTTPConnection], Awaitable[None]]  # raises ProblemError where he has begun too many
 
@@ -100,15 +103,25 @@ class LiveSocket:
         expiry = expiring(outlet, viewer.who.expires_s)
         outlet.drained = self._feed.drained
         outlet.stopping = lambda: stopping(outlet, self._doors.viewers)
+
+        def hear(said: str | bytes) -> bool:
+            """False: that was the end."""
+            try:
+                ending = TOO_BIG if len(said) > MESSAGE_BYTES_MAX else session.hear(said, now_s())
+            except Exception:
+                log.exception("a message of a viewer failed")
+                ending = FAILED
+            if ending is not None:
+                outlet.end(*ending)
+            return ending is None
+
+        outlet.heard = hear
         try:
             while (message := await receive())["type"] == "websocket.receive":
-                said = message.get("text") or message.get("bytes") or ""
-                if len(said) > MESSAGE_BYTES_MAX:
-                    return outlet.end(*TOO_BIG)
-                if (ending := session.hear(said, now_s())) is not None:
-                    return outlet.end(ending, REASONS[ending])
+                if not hear(message.get("text") or message.get("bytes") or ""):
+                    return
         finally:
+            outlet.heard = None
             session.end()
             if expiry is not None:
                 expiry.cancel()
-        return None

@@ -195,10 +195,11 @@ class FanOut:
             data = b"".join([view.fresh for view in group.views])
             self.deliveries += len(group.viewers)
             for viewer in group.viewers:
-                if viewer.outlet.full:
+                outlet = viewer.outlet
+                if outlet.full:
                     fallen.append(viewer)
                 else:
-                    viewer.outlet.write(data)
+                    outlet.write(data)
         self.deliveries -= len(fallen)
         for viewer in fallen:
             self._step_out(viewer)

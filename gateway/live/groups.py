@@ -15,9 +15,9 @@ class Groups:
     def __iter__(self) -> Iterator[Group]:
         return iter(self._groups.values())
 
-    def that_watch(self, views: Iterable[View]) -> dict[Group, None]:
+    def that_watch(self, views: Iterable[View]) -> set[Group]:
         """Any of these."""
-        return {group: None for view in views for group in self._groups_of.get(view, ())}
+        return set[Group]().union(*(self._groups_of.get(view, ()) for view in views))
 
     def add(self, viewer: Viewer, views: frozenset[View]) -> None:
         """He keeps up from now on, and needs no positions."""
@@ -27,7 +27,7 @@ class Groups:
             for view in views:
                 self._groups_of[view][group] = None
                 view.kept_up = True
-        group.viewers.add(viewer)
+        group.viewers[viewer] = None
         viewer.group, viewer.positions = group, {}
 
     def discard(self, viewer: Viewer) -> None:
@@ -35,7 +35,7 @@ class Groups:
         if (group := viewer.group) is None:
             return
         viewer.group, viewer.positions = None, {view: view.position() for view in viewer.views.values()}
-        group.viewers.discard(viewer)
+        del group.viewers[viewer]
         if not group.viewers:
             del self._groups[group.views]
             for view in group.views:

@@ -16,7 +16,8 @@ class PlainOutlet:
     def __init__(self, send: Send) -> None:
         self.full = False
         self.drained: Callable[[], None] = lambda: None
-        self.stopping: Callable[[], None] | None = None  # nobody will call it
+        self.stopping: Callable[[], None] | None = None  # nobody will call it, nor this
+        self.heard: Callable[[str | bytes], object] | None = None
         self._send = send
         self._texts: deque[bytes] = deque()
         self._size = 0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from gateway import telemetry
 from gateway.database import DatabaseAwayError
 from gateway.live.connection import HEARTBEAT_S
+from gateway.live.delivery import REASONS
 from gateway.live.feed import Feed
 from gateway.live.framing import text
 from gateway.live.position import Place
@@ -62,12 +63,12 @@ class Session:
     def end(self) -> None:
         self._feed.leave(self._viewer)
 
-    def hear(self, message: str | bytes, now_s: float) -> CloseCode | None:
-        """None: go on."""
+    def hear(self, message: str | bytes, now_s: float) -> tuple[CloseCode, str] | None:
+        """By which code and reason that ends the connection; None: it goes on."""
         self._allowed = min(MESSAGES_AT_ONCE, self._allowed + (now_s - self._heard_s) * MESSAGES_PER_S) - 1
         self._heard_s = now_s
         if self._allowed < 0:
-            return CloseCode.CHATTER
+            return CloseCode.CHATTER, REASONS[CloseCode.CHATTER]
         try:
             said = frames.decode_message(message)
         except ValueError as error:  # msgspec's errors are such

@@ -31,7 +31,7 @@ class Group:
 
     def __init__(self, views: frozenset[View]) -> None:
         self.views = views
-        self.viewers: set[Viewer] = set()
+        self.viewers: dict[Viewer, None] = {}  # a set of one is slower to go through, and there are many such
 
 
 class Viewer:

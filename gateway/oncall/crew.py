@@ -53,12 +53,11 @@ def view(
     beats: Sequence[Heartbeat], asked: Finding, page: Sequence[Heartbeat], next_: str | None, now_ms: int
 ) -> WorkerStatus:
     """`asked`: what became of reading them."""
-    idle = workers.idle_pipelines(beats) if asked.up else []
     return WorkerStatus(
         away="" if asked.up else asked.detail,
         seen=at(asked.asked_at * 1000),
         pipelines=[_pipeline(app, beats) for app in workers.PIPELINES] if asked.up else [],
-        missing=idle,
+        missing=list(workers.idle_pipelines(beats)) if asked.up else [],
         workers=[_worker(beat, now_ms) for beat in page],
         next=next_,
     )

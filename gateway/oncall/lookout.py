@@ -122,7 +122,10 @@ class Lookout:
             ]
         )
         self.changes.note(wrong, now_ms)
-        missing = abilities.missing({one.about: servers[one.about] for one in away if one.about in servers}, idle)
+        without = workers.idle_pipelines(beats)
+        missing = abilities.missing(
+            {one.about: servers[one.about] for one in away if one.about in servers}, {app: without[app] for app in idle}
+        )
         works = abilities.standings(missing)
         self._newest = Look(
             now_ms,

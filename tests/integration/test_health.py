@@ -118,6 +118,13 @@ async def test_a_pipeline_without_a_ready_worker_degrades(whole: GatewaySettings
         assert (await ask.get("/readyz")).status_code == 200
 
 
+async def test_a_paused_pipeline_is_told_to_be_paused(whole: GatewaySettings) -> None:
+    await beat(whole.redis_url, heartbeat("live", paused="paused by anna: a disk is swapped"))
+    async with served.gateway(whole) as ask:
+        told = (await ask.get("/api/v1/health")).json()
+    assert (told["status"], told["reasons"]) == ("warn", ["live: is paused"])
+
+
 async def test_with_nobody_there_it_serves_and_says_so() -> None:
     async with served.gateway(served.settings()) as client:
         health, ready = await client.get("/api/v1/health"), await client.get("/readyz")

@@ -44,7 +44,7 @@ def drawn(
     )
     changes = Changes()
     changes.note(wrong, NOW_MS)
-    works = standings(missing(found, idle))
+    works = standings(missing(found, dict.fromkeys(idle, "no worker is ready")))
     look = Look(NOW_MS, reasons.level(wrong), wrong, works, probe, None, "", servers=found, beats=beats)
     flow = Flow(accepted=12.346, deliveries=30.0, viewers=4, behind=1)
     view_ = View(0.0, lag.system, lag.groups, lag.partitions)
