@@ -152,7 +152,8 @@ class Writer:
 
         async def once() -> bool:
             with contextlib.suppress(RedisError):
-                await self._writer.write(updates)
+                for update in updates:  # each by itself, or those of one scope would be told as one
+                    await self._writer.write([update])
                 return True
             return False
 
