@@ -54,6 +54,13 @@ class Timeline:
             self.look()
         return [verdict.state for verdict in self.verdicts[-steps:]]
 
+    def away(self, steps: int) -> list[State]:
+        """The same while Kafka is away: nothing comes, is read or seen."""
+        for _ in range(steps):
+            self.now_s += STEP_S
+            self.look()
+        return [verdict.state for verdict in self.verdicts[-steps:]]
+
     def look(self) -> Verdict:
         """Without a new sample."""
         before = self.verdicts[-1] if self.verdicts else None

@@ -17,6 +17,8 @@ WINDOW_S = 120.0
 GAPS_KEPT = 9  # times between two commits: enough for a median, soon forgotten
 SILENT_S = 3 * HEARTBEAT_S
 RHYTHM_GAPS = 3  # fewer say nothing of a rhythm
+BLIND_S = 6.0  # without a sample, of which there is one every 2 s
+RETURN_S = 5.0  # to come back, for workers whose broker was away
 
 
 class Phase(StrEnum):
@@ -87,6 +89,7 @@ class Window:
     def __init__(self) -> None:
         self.samples: deque[Sample] = deque()
         self.began_s = 0.0  # watching
+        self.seen_since_s = 0.0  # without such a time that nothing was seen
         self.moved_s = 0.0  # when a commit was last seen, or it was paused; before any, when watching began
         self.clear_s: float | None = None  # when nothing was unread
         self.arrived_s: float | None = None  # when the end was last seen to move
@@ -116,6 +119,9 @@ class Window:
         if last is None:
             self.began_s = self.moved_s = self.owned_s = self.owner_since_s = self.phase_since_s = now
         else:
+            if now - last.at_s > BLIND_S:
+                # Kafka was away, or we were. What nobody could do, or we not see, is held against nobody.
+                self.seen_since_s = self.moved_s = self.owned_s = self.phase_since_s = now
             if sample.committed != last.committed:
                 self._moved(sample, last)
             if sample.end != last.end:
@@ -212,8 +218,10 @@ class Window:
         return sample.lag / rate_in if rate_in > 0 else 0.0
 
     def late_at_least_s(self, over_s: float, rate_in: float) -> float:
-        """The least of the last `over_s`: between two commits lag grows, and that says nothing."""
-        return min(self.late_s(sample, rate_in) for sample in self.since(self.newest.at_s - over_s))
+        """The least of the last `over_s`: between two commits lag grows, and that says nothing. Behind a broker that
+        was away all is late, which is the worker's lateness only from when it may be back."""
+        least_s = min(self.late_s(sample, rate_in) for sample in self.since(self.newest.at_s - over_s))
+        return max(0.0, min(least_s, self.newest.at_s - self.seen_since_s - RETURN_S))
 
     def shrinks(self, over_s: float) -> bool:
         """Is there less unread than there was? Told by the least of each half, for the same reason."""

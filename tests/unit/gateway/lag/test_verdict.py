@@ -361,6 +361,31 @@ def test_unknown_when_nothing_is_seen_any_more() -> None:
     assert timeline.go(1, came="100") == [OK]
 
 
+@pytest.mark.parametrize("away", [4, 8, 60])
+def test_who_comes_back_with_the_broker_is_late_by_no_fault_of_his(away: int) -> None:
+    timeline = running()
+    timeline.go(1, came="100", read="0")
+    timeline.away(away)
+    states = timeline.go(10, came="100", read="0 0 0 +", owner=". ~ ~ b")
+    assert set(states) <= {OK, State.UNKNOWN}
+    assert states[-1] is OK
+
+
+def test_who_does_not_come_back_with_the_broker_is_told_in_time() -> None:
+    timeline = running()
+    timeline.go(1, came="100", read="0")
+    timeline.away(8)
+    assert first_of(STOPPED, timeline.go(10, came="100", read="0", owner=".")) <= WITHIN
+    other = running()
+    other.go(1, came="100", read="0")
+    other.away(8)
+    assert first_of(STALLED, other.go(10, came="100", read="0", owner="b")) <= WITHIN
+    slow = running()
+    slow.go(1, came="100", read="0")
+    slow.away(8)
+    assert first_of(LATE, slow.go(10, came="100", read="0 5", owner="b")) <= WITHIN
+
+
 def test_unknown_while_nothing_was_seen() -> None:
     verdict = step(None, Window(), 5.0, away="Kafka at nowhere:1: not reached")
     assert (verdict.state, verdict.measures) == (State.UNKNOWN, None)
