@@ -15,6 +15,7 @@ from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync
 
 from gateway.history.store import TIMEOUT_S, HistoryAwayError
 from wire.metrics import Metric, MetricPoint, State
+from wire.scopes import Scope
 
 # Every value is a parameter, sent beside the query as parsed literals: no id can end a string and go on as Flux.
 # The first filter is done by the storage engine; `label` is not always there, and is looked at in what that leaves.
@@ -38,7 +39,13 @@ from(bucket: bucket)
   ])
   |> group()
 """
-_CHECK = 'from(bucket: bucket) |> range(start: -1m) |> limit(n: 1) |> keep(columns: ["_time"])'
+# Of one series: of all, it would be a row for each of the tens of thousands that the last minute has.
+_CHECK = """
+from(bucket: bucket)
+  |> range(start: -1m)
+  |> filter(fn: (r) => r._measurement == metric and r.scope == scope and r._field == "value")
+  |> limit(n: 1)
+"""
 # Fields become visible one by one: a point that lacks one of these is just being written.
 _WHOLE = ("value", "n", "as_of_ms", "window_s")
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -75,7 +82,7 @@ class InfluxReader:
             await client.delete_api().delete(_FIRST, _LAST, predicate, self._bucket, self._org)
 
     async def check(self) -> str:
-        _rows(await self._ask(_CHECK))
+        _rows(await self._ask(_CHECK, metric=Metric.EVENTS_PER_MINUTE.value, scope=str(Scope.school())))
         return f"InfluxDB, bucket {self._bucket}"
 
     async def _ask(self, flux: str, **parameters: Any) -> str:

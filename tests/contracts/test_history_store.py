@@ -1,5 +1,7 @@
 """What every history store keeps to: one suite on real servers, written by `pipelines/history`, read by the gateway."""
 
+import csv
+import io
 import time
 import uuid
 from collections.abc import AsyncIterator, Collection
@@ -350,4 +352,28 @@ async def test_a_reader_of_a_store_that_is_away_says_so() -> None:
     reader = InfluxReader(f"http://127.0.0.1:{ports.free()}", "token", "org", "bucket")
     with pytest.raises(HistoryAwayError):
         await reader.read("course:c", Metric.ERROR_RATE, "", 0, WINDOW_S[Metric.ERROR_RATE])
+    await reader.close()
+
+
+async def test_whether_influxdb_is_there_is_asked_of_one_series(
+    influx_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = influx_bucket.url, influx_bucket.token, influx_bucket.org, influx_bucket.name
+    writer, reader = InfluxStore(*bucket), InfluxReader(*bucket)
+    now_ms = int(time.time() * 1000)
+    told = MetricPoint(
+        metric=Metric.EVENTS_PER_MINUTE, window_s=60, start_ms=now_ms - 30_000, value=1.0, n=1, as_of_ms=now_ms
+    )
+    await writer.write([(scope, told) for scope in ("school:all", *(f"course:c{number}" for number in range(50)))])
+    answers: list[str] = []
+    ask = reader._ask
+
+    async def heard(*asked: Any, **options: Any) -> str:
+        answers.append(await ask(*asked, **options))
+        return answers[-1]
+
+    monkeypatch.setattr(reader, "_ask", heard)
+    await reader.check()
+    assert len(list(csv.DictReader(io.StringIO(answers[0])))) == 1
+    await writer.close()
     await reader.close()
