@@ -127,9 +127,7 @@ class BatchingApp(faust.App):  # type: ignore[misc]
         """The agent is through with it."""
         if not self.delivery.finish(shard, batch):
             return  # given back
-        labels = (self.conf.id, batch.tp.topic, batch.partition)
-        telemetry.RECORDS.labels(*labels).inc(len(batch.records))
-        telemetry.BATCH_RECORDS.labels(*labels[:2]).observe(len(batch.records))
+        telemetry.acknowledged(self.conf.id, batch.tp.topic, batch.partition, len(batch.records))
 
     def delivers(self, batch: Batch) -> bool:
         """Whether its partition is still ours. If not, who waits for a server with a batch should give it back: the

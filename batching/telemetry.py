@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -24,6 +25,18 @@ FENCED = Counter("batching_fenced_total", "Partitions found taken over by anothe
 RESTORE_REMAINING = Gauge("batching_restore_remaining", "Changelog offsets still to be read", ("app",))
 RESTORE_SECONDS = Gauge("batching_restore_seconds", "How long the last recovery read", ("app",))
 HELD = Gauge("batching_partitions", "Partitions restored and delivered", ("app",))
+
+
+@cache
+def _counters(app: str, topic: str, partition: int) -> tuple[Counter, Histogram]:
+    return RECORDS.labels(app, topic, partition), BATCH_RECORDS.labels(app, topic)
+
+
+def acknowledged(app: str, topic: str, partition: int, records: int) -> None:
+    """A batch of so many."""
+    total, sizes = _counters(app, topic, partition)  # looking them up by label costs more than counting
+    total.inc(records)
+    sizes.observe(records)
 
 
 def forget(app: str, topics: Iterable[str], partition: int) -> None:

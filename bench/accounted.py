@@ -17,7 +17,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from batching.app import BatchingApp
+from batching import telemetry
 from pipelines.aggregate import app
 from pipelines.alive import Pulse, Web
 from pipelines.settings import AggregateSettings
@@ -63,8 +63,8 @@ class Steps:
             yield waits
 
 
-def calls(what: str, of: type, name: str) -> None:
-    """Accounts for each call of a method from now on."""
+def calls(what: str, of: object, name: str) -> None:
+    """Accounts for each call of a function or method from now on."""
     method = getattr(of, name)
 
     @wraps(method)
@@ -110,7 +110,7 @@ def keep(file: Path, worker: AnyWorker) -> NoReturn:
 
 
 def main() -> None:
-    calls(BATCHES, BatchingApp, "acknowledge")
+    calls(BATCHES, telemetry, "acknowledged")
     calls(HEARTBEATS, Pulse, "heartbeat")
     calls(HEARTBEATS, Pulse, "_exchange")
     calls(WATCHDOG, Watchdog, "_turn")

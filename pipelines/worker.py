@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Generic, NoReturn, TypeVar
 
 import faust
@@ -131,6 +132,8 @@ class Worker(Generic[AppT]):
         self.app = app
         self.settings = settings
         self.pulse = Pulse(app, settings, reading or ByTheBatch(app))
+        self._batch_seconds = telemetry.BATCH_SECONDS.labels(app.conf.id)
+        self._records_of = cache(partial(telemetry.RECORDS.labels, app.conf.id))  # by topic
         self.traces = Tracer(settings.traces, f"classpulse-{app.conf.id}")
         if self.traces.on:
             self.closes(self._send_traces)
@@ -172,8 +175,8 @@ class Worker(Generic[AppT]):
             logging.shutdown()
             os._exit(os.EX_OK if stopping else workers.EXIT_BATCH_FAILED)
         self.pulse.finished(started, taken.records)
-        telemetry.RECORDS.labels(self.app.conf.id, topic).inc(taken.records)
-        telemetry.BATCH_SECONDS.labels(self.app.conf.id).observe(time.monotonic() - started)
+        self._records_of(topic).inc(taken.records)
+        self._batch_seconds.observe(time.monotonic() - started)
 
 
 AnyWorker = Worker[Any]
