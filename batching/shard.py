@@ -104,15 +104,19 @@ class Shard:
     def _next(self, queue: deque[Batch]) -> Batch:
         """What has gathered while its agent was at work: of many small chunks one batch, so that what each costs by
         itself, such as a request to a store, is paid the more seldom the more there is."""
-        parts = [queue.popleft()]
-        number = len(parts[0].records)
-        while queue and number + len(queue[0].records) <= self._limits.batch_records:
+        parts, limits = [queue.popleft()], self._limits
+        number, size = len(parts[0].records), parts[0].size
+        while (
+            queue
+            and number + len(queue[0].records) <= limits.batch_records
+            and size + queue[0].size <= limits.batch_bytes
+        ):
             parts.append(queue.popleft())
             number += len(parts[-1].records)
+            size += parts[-1].size
         if len(parts) == 1:
             return parts[0]
-        records = [record for part in parts for record in part.records]
-        return Batch(parts[0].tp, records, parts[-1].next_offset, sum(part.size for part in parts))
+        return Batch(parts[0].tp, [record for part in parts for record in part.records], parts[-1].next_offset, size)
 
     def give_back(self, topic: str) -> None:
         """The agent has done nothing with the batch that it took, or what may be done again."""

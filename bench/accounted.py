@@ -27,6 +27,7 @@ from pipelines.worker import AnyWorker, Taken, run
 ACCOUNT = "BENCH_ACCOUNT"
 EVERY_S = 0.5
 BATCHES, HEARTBEATS, WATCHDOG, SCRAPES = "counting batches", "heartbeats and orders", "the watchdog", "/metrics"
+WATCHING = (BATCHES, HEARTBEATS, WATCHDOG, SCRAPES)
 
 spent_s: defaultdict[str, float] = defaultdict(float)
 _clock = time.thread_time
@@ -52,15 +53,19 @@ class Steps:
         self._work = work
 
     def __await__(self) -> Generator[Any, Any, Any]:
+        failed: BaseException | None = None
         while True:
             began_s = _clock()
             try:
-                waits = self._work.send(None)
+                waits = self._work.send(None) if failed is None else self._work.throw(failed)
             except StopIteration as ended:
                 return ended.value
             finally:
                 spent_s[self._what] += _clock() - began_s
-            yield waits
+            try:
+                failed = yield waits
+            except BaseException as error:  # what it waited for, or that it is cancelled: it is the work's own
+                failed = error
 
 
 def calls(what: str, of: object, name: str) -> None:

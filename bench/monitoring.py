@@ -77,7 +77,7 @@ def scraped(*found: int) -> Iterator[None]:
 
 
 def accounts(worker: Worker, file: Path, stretch: Stretch) -> tuple[Account, Account]:
-    """When it has warmed up, and at the stretch's end or the last event's."""
+    """When it has warmed up, and at the stretch's end."""
     worker.child.start()
     worker.until(lambda: file.exists() and accounted.read(file).handled > 0, READY_S_MAX, "at work")
     time.sleep(stretch.warm_s)
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=report.RESULTS)
     args = parser.parse_args()
     cores.keep_off()
-    shares: dict[str, list[float]] = {}
+    shares: dict[str, list[float]] = {what: [] for what in accounted.WATCHING}
     handled: list[int] = []
     with application.running() as app:
         postgres = Postgres(app.home / "postgres")
@@ -108,7 +108,7 @@ def main() -> None:
             )  # fmt: skip
             for number in range(args.rounds):
                 from_ms = int((time.time() - SPAN_S) * 1000)
-                missing = args.backlog - app.lag()
+                missing = max(0, args.backlog - app.lag())
                 written = events.real(missing, STUDENTS, from_ms, SPAN_S, run=f"round-{number}")
                 broker.fill(app.kafka, topics.ACTIVITY, application.PARTITIONS, written)
                 file = app.home / f"round-{number}.json"
@@ -119,10 +119,12 @@ def main() -> None:
                         first, last = accounts(worker, file, Stretch(args.warm, args.for_s))
                 finally:
                     worker.child.stop(30)
+                if not app.lag():
+                    raise BenchError("nothing is left to work off: its pace is not told; --backlog more")
                 took_s = last.process_s - first.process_s
                 handled.append(last.handled - first.handled)
-                for what, spent_s in last.spent_s.items():
-                    shares.setdefault(what, []).append((spent_s - first.spent_s.get(what, 0.0)) / took_s)
+                for what, each in shares.items():
+                    each.append((last.spent_s.get(what, 0.0) - first.spent_s.get(what, 0.0)) / took_s)
                 say(f"  round {number + 1}: {handled[-1]:,} records; " + told(shares, number))
         finally:
             postgres.stop()

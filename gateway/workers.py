@@ -61,5 +61,5 @@ def idle_pipelines(beats: Iterable[Heartbeat]) -> dict[str, str]:
     """The pipelines without a single worker that works, and why."""
     beats = list(beats)
     working = {beat.app for beat in beats if works(beat)}
-    paused = {beat.app for beat in beats if beat.paused}  # by whom is not for everybody
+    paused = {beat.app for beat in beats if beat.ready and beat.paused}  # by whom is not for everybody
     return {app: "is paused" if app in paused else "no worker is ready" for app in PIPELINES if app not in working}

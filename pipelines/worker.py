@@ -186,7 +186,10 @@ class Process(faust.Worker):  # type: ignore[misc]
     """Ends when all is closed."""
 
     async def _sentinel_task(self) -> None:
-        """mode would sleep for a second here, in which whoever takes over waits too."""
+        """mode sleeps for a second here, in which whoever takes over waits too; what is left needs it, and hardly ever
+        is anything."""
+        if left := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(left, timeout=CLOSE_WITHIN_S)
 
 
 def run(worker: AnyWorker) -> NoReturn:

@@ -10,7 +10,7 @@ from gateway.security.keys import ApiKey
 from wire.events import ID_MAX, Kind, is_id
 
 NO_COURSE = "no-course"  # where the key is not of one course alone
-IDS_REMEMBERED = 32_768  # a few MB: of students, courses and tasks the same come again and again
+IDS_REMEMBERED = 32_768  # some 5 MB, 20 at most: of students, courses and tasks the same come again
 
 _is_id = lru_cache(IDS_REMEMBERED)(is_id)
 

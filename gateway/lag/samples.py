@@ -17,8 +17,9 @@ WINDOW_S = 120.0
 GAPS_KEPT = 9  # times between two commits: enough for a median, soon forgotten
 SILENT_S = 3 * HEARTBEAT_S
 RHYTHM_GAPS = 3  # fewer say nothing of a rhythm
-BLIND_S = 6.0  # without a sample, of which there is one every 2 s
-RETURN_S = 5.0  # to come back, for workers whose broker was away
+BLIND_S = 6.0  # without a sample
+STEP_S = 2.0  # from one sample to the next, as it should be
+BLINDS_KEPT = 64  # of more the oldest are forgotten, and count as if it had been looked
 
 
 class Phase(StrEnum):
@@ -89,7 +90,7 @@ class Window:
     def __init__(self) -> None:
         self.samples: deque[Sample] = deque()
         self.began_s = 0.0  # watching
-        self.seen_since_s = 0.0  # without such a time that nothing was seen
+        self.seen_since_s = 0.0  # without a time in which nothing was seen
         self.moved_s = 0.0  # when a commit was last seen, or it was paused; before any, when watching began
         self.clear_s: float | None = None  # when nothing was unread
         self.arrived_s: float | None = None  # when the end was last seen to move
@@ -102,6 +103,7 @@ class Window:
         self.handovers = 0  # since it moved
         self._owner = ("", "")  # the last one: its member and, where known, its worker
         self._gaps: deque[float] = deque(maxlen=GAPS_KEPT)
+        self._blind: deque[tuple[float, float]] = deque(maxlen=BLINDS_KEPT)  # until when nothing was seen, how long
         self._lost_before = 0  # in losses that are over
 
     def add(self, sample: Sample) -> None:
@@ -120,8 +122,7 @@ class Window:
             self.began_s = self.moved_s = self.owned_s = self.owner_since_s = self.phase_since_s = now
         else:
             if now - last.at_s > BLIND_S:
-                # Kafka was away, or we were. What nobody could do, or we not see, is held against nobody.
-                self.seen_since_s = self.moved_s = self.owned_s = self.phase_since_s = now
+                self._saw_nothing(now, now - last.at_s - STEP_S)
             if sample.committed != last.committed:
                 self._moved(sample, last)
             if sample.end != last.end:
@@ -144,6 +145,17 @@ class Window:
         if sample.owner:
             self.owned_s = now
             self._owned(sample)
+
+    def _saw_nothing(self, until_s: float, for_s: float) -> None:
+        """Kafka was away, or we were: the clocks stood still meanwhile. What nobody could do, or we not see, is held
+        against nobody; what was seen before counts on."""
+        self.seen_since_s = until_s
+        self._blind.append((until_s, for_s))
+        self.moved_s += for_s
+        self.owned_s += for_s
+        self.phase_since_s += for_s
+        if self.clear_s is not None:
+            self.clear_s += for_s
 
     def _owned(self, sample: Sample) -> None:
         """A worker that was started again is another, even where the group has not noticed yet."""
@@ -218,10 +230,14 @@ class Window:
         return sample.lag / rate_in if rate_in > 0 else 0.0
 
     def late_at_least_s(self, over_s: float, rate_in: float) -> float:
-        """The least of the last `over_s`: between two commits lag grows, and that says nothing. Behind a broker that
-        was away all is late, which is the worker's lateness only from when it may be back."""
-        least_s = min(self.late_s(sample, rate_in) for sample in self.since(self.newest.at_s - over_s))
-        return max(0.0, min(least_s, self.newest.at_s - self.seen_since_s - RETURN_S))
+        """The least of the last `over_s`: between two commits lag grows, and that says nothing. Without the time in
+        which nothing was seen: behind a broker that was away all is late, by no fault of who reads."""
+        return min(self._late_seen_s(sample, rate_in) for sample in self.since(self.newest.at_s - over_s))
+
+    def _late_seen_s(self, sample: Sample, rate_in: float) -> float:
+        late_s = self.late_s(sample, rate_in)
+        came_s = sample.at_s - late_s
+        return max(0.0, late_s - sum(for_s for until_s, for_s in self._blind if came_s < until_s <= sample.at_s))
 
     def shrinks(self, over_s: float) -> bool:
         """Is there less unread than there was? Told by the least of each half, for the same reason."""

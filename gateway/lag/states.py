@@ -47,6 +47,7 @@ class Patience:
     late_s: float = 5.0  # age of the first unread record. Under load commits may be 5 s apart, and ...
     trough_s: float = 4.0  # ... so it must have been that late for so long
     trend_s: float = 12.0  # by which it is told whether it gets worse
+    return_s: float = 10.0  # after a time in which nothing was seen; who was cut off from his broker comes back
     idle_s: float = 60.0  # nothing came
     confirm_s: float = 1.5  # between catching up and falling behind
     clear_s: float = 5.0  # better for so long, and it is believed

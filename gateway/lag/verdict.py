@@ -189,8 +189,10 @@ def _pace(window: Window, told: Measures, now_s: float, share: float, patience: 
     reads = worker is not None and causes.works(worker)
     if not reads and stuck_s > max(patience.late_s, RHYTHM * (window.rhythm_s or 0.0)):
         return Finding(state=State.OK, says=causes.waits(window.newest.lag, told.lag_s, stuck_s))
-    if window.span_s < patience.trend_s:
-        return Finding(state=State.UNKNOWN, cause=Cause.TOO_EARLY, says=causes.too_early(window.span_s, told.lag))
+    again_s = window.newest.at_s - window.seen_since_s
+    if window.span_s < patience.trend_s or again_s < patience.return_s:
+        seen_s = min(window.span_s, again_s)
+        return Finding(state=State.UNKNOWN, cause=Cause.TOO_EARLY, says=causes.too_early(seen_s, told.lag))
     hot = share >= HOT_SHARE
     if window.shrinks(patience.trend_s):
         cause = Cause.HOT_PARTITION if hot else Cause.NONE

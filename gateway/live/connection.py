@@ -16,6 +16,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.protocol import State
 
 CLOSE_WITHIN_S = 2.0  # for the peer to answer a close frame, or to read what lies before it
 SEND_BUFFER_BYTES = 32_768  # in the kernel, which doubles it; some 3 s of a busy viewer's frames
@@ -114,7 +115,8 @@ class Connection(WebSocketsSansIOProtocol):
         """Sends `last` and a close frame, where none was sent, and gives the peer CLOSE_WITHIN_S. Returns at once."""
         self.stop_keepalive()
         if not self.close_sent and not self.transport.is_closing():
-            self.conn.send_close(code, reason)
+            if self.conn.state is State.OPEN:  # not where the peer's own close has been read already
+                self.conn.send_close(code, reason)
             self.transport.write(last + b"".join(self.conn.data_to_send()))
             self.close_sent = True
             if self.read_paused:  # else the peer's answer would never be seen

@@ -31,7 +31,7 @@ from gateway.live.connection import Connection
 from gateway.live.delivery import Bounds
 from gateway.live.doors import Bound
 from gateway.live.feed import Feed
-from gateway.live.session import MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, SUBSCRIPTIONS_MAX
+from gateway.live.session import MESSAGE_BYTES_MAX, MESSAGES_AT_ONCE, SUBSCRIPTIONS_MAX, Session
 from stack.valkey import Valkey
 from wire import channels, frames, metrics
 from wire.frames import (
@@ -641,6 +641,65 @@ async def test_who_says_too_much_is_closed(gateway: Gateway, said: list[str | by
                 await connection.send(message)
         assert await closed_with(connection) == code
     await _joined(gateway, 0)
+
+
+PING = b'{"type":"ping"}'
+
+
+def on_the_wire(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
+    return bytes(WireFrame(opcode, data, fin).serialize(mask=True))
+
+
+async def pong(connection: ClientConnection) -> None:
+    async with asyncio.timeout(10 * PATIENCE):
+        while '"pong"' not in str(await connection.recv()):
+            pass
+
+
+@pytest.mark.parametrize(
+    "frames_",
+    [
+        on_the_wire(Opcode.TEXT, PING),
+        on_the_wire(Opcode.BINARY, PING),
+        on_the_wire(Opcode.TEXT, PING[:7], fin=False) + on_the_wire(Opcode.CONT, PING[7:]),
+    ],
+    ids=["text", "binary", "in fragments"],
+)
+async def test_a_message_is_heard_however_it_is_framed(gateway: Gateway, frames_: bytes) -> None:
+    async with gateway.watch() as connection:
+        connection.transport.write(frames_ * 2)
+        await pong(connection)
+        await pong(connection)
+
+
+async def test_what_is_no_text_ends_the_connection(gateway: Gateway) -> None:
+    async with gateway.watch() as connection:
+        connection.transport.write(on_the_wire(Opcode.TEXT, b'{"type":"\xff"}'))
+        assert await closed_with(connection) == 1007
+    await _joined(gateway, 0)
+
+
+async def test_who_says_too_much_and_is_gone_in_the_same_moment_is_no_fault_of_ours(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with gateway.watch() as connection:
+        much = on_the_wire(Opcode.TEXT, PING) * (MESSAGES_AT_ONCE + 10)
+        connection.transport.write(much + on_the_wire(Opcode.CLOSE, b"\x03\xe8"))
+        await closed_with(connection)
+    await _joined(gateway, 0)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_fault_of_ours_in_a_message_ends_that_connection_alone(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway.watch() as one, gateway.watch() as other:
+        with monkeypatch.context() as broken:
+            broken.setattr(Session, "hear", lambda *_: 1 / 0)
+            await one.send(PING.decode())
+            assert await closed_with(one) == 1011
+        await other.send(PING.decode())
+        await pong(other)
 
 
 async def test_stopping_the_gateway_says_when_to_come_back(redis_url: str, writer: Writer, scope: str) -> None:

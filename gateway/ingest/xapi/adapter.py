@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, UnsetType
 from gateway.ingest import ids
 from gateway.ingest.judge import EVENTS_MAX, BodyError, Posted, Rejection
 from gateway.ingest.xapi import statement as statements
-from gateway.ingest.xapi.shapes import VOIDED, Activity, Agent, ContextActivities, Object, Statement, Verb
+from gateway.ingest.xapi.shapes import VOIDED, Activity, Agent, ContextActivities, Object, Statement
 from gateway.ingest.xapi.statement import StatementError
 from wire import xapi
 
@@ -93,7 +93,7 @@ def posted(one: Read, course_id: str, now: datetime) -> Posted | Rejection:
 
 def course(one: Read, course_id: str) -> str:
     """`course_id`: where it names none."""
-    return _about(statements.related(one.statement), _activity(one.thing)).course or course_id
+    return _about(one).course or course_id
 
 
 def named(body: bytes) -> tuple[dict[str, Raw], uuid.UUID | None]:
@@ -140,14 +140,13 @@ def _id(statement: Statement, data: _Bytes) -> uuid.UUID:
 
 def _posted(one: Read, course_id: str, now: datetime) -> Posted | Rejection:
     """Raises StatementError for what the specification allows and we have no use for."""
-    statement, thing = one.statement, one.thing
+    statement = one.statement
     if statement.verb.id == VOIDED:
         raise StatementError("verb.id", "no statement is kept here, so none can be voided: what happened stays counted")
     occurred_at = now
     if (text := statement.timestamp) is not UNSET:
         occurred_at = statements.moment(text, "timestamp")
-    word = _word(statement.verb)
-    about = _about(statements.related(statement), _activity(thing))
+    word, about = xapi.word(statement.verb.id), _about(one)
     result = _given(statement.result)
     success = _given(result.success) if result else None
     duration = _given(result.duration) if result else None
@@ -176,8 +175,14 @@ class _About(NamedTuple):
     is_video: bool
 
 
+def _about(one: Read) -> _About:
+    thing = one.thing if isinstance(one.thing, Activity) else None
+    looking = _looked if len(one.data) <= statements.STATEMENT_BYTES else _looked.__wrapped__
+    return looking(statements.related(one.statement), thing)
+
+
 @lru_cache(statements.KNOWN_MAX)
-def _about(related: ContextActivities | None, thing: Activity | None) -> _About:
+def _looked(related: ContextActivities | None, thing: Activity | None) -> _About:
     nearest = [*statements.activities(related)]
     course = next(filter(_is_course, [*nearest, thing] if thing else nearest), None)
     return _About(
@@ -185,15 +190,6 @@ def _about(related: ContextActivities | None, thing: Activity | None) -> _About:
         task=thing.id if thing and not _is_course(thing) else None,
         is_video=any(each.id == xapi.VIDEO for each in nearest) or (thing is not None and _is_video(thing)),
     )
-
-
-def _activity(thing: Object) -> Activity | None:
-    return thing if isinstance(thing, Activity) else None
-
-
-@lru_cache(statements.KNOWN_MAX)
-def _word(verb: Verb) -> str:
-    return xapi.word(verb.id)
 
 
 def _given(value: T | UnsetType) -> T | None:

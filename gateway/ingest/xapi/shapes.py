@@ -78,9 +78,7 @@ class Agent(_Strict):
             raise ValueError("a Group is no member of a Group")
 
 
-class Verb(_Strict, eq=False):
-    """It and its like below are told apart as objects: what is read once is compared by no other way."""
-
+class Verb(_Strict):
     id: Iri
     display: LanguageMap | UnsetType = UNSET
 
@@ -126,7 +124,7 @@ class Definition(_Strict):
         return [each for each in listed if each is not UNSET]
 
 
-class Activity(_Strict, eq=False):
+class Activity(_Strict, eq=False):  # like ContextActivities a key by what it is, not by what it holds
     id: Iri
     objectType: Literal["Activity"] = "Activity"  # noqa: N815
     definition: Definition | UnsetType = UNSET

@@ -34,6 +34,7 @@ T = TypeVar("T")
 KNOWN_MAX = 2_000
 PEOPLE_MAX = 10_000
 PART_BYTES = 2_048
+STATEMENT_BYTES = 2 * PART_BYTES  # of a larger one nothing is remembered that is made of several of its parts
 
 
 class StatementError(Exception):

@@ -65,6 +65,15 @@ def test_small_chunks_that_gathered_are_one_batch() -> None:
     assert shard.has_room("a")
 
 
+def test_what_gathered_is_put_together_up_to_a_bound_of_bytes() -> None:
+    shard = opened(batch_bytes=250)
+    for first in range(4):
+        shard.put(chunk(first, first))
+    assert offsets(shard.take("a")) == [0, 1]
+    shard.finish("a")
+    assert offsets(shard.take("a")) == [2, 3]
+
+
 def test_control_records_move_the_position_only_behind_what_is_before_them() -> None:
     shard = opened()
     shard.put(chunk(0, -1, next_offset=2))

@@ -7,6 +7,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,9 @@ from real_activity import DATA
 
 from gateway.ingest.ids import NO_COURSE
 from gateway.ingest.judge import EVENTS_MAX, BodyError, Posted, Rejection
+from gateway.ingest.xapi import adapter, statement
 from gateway.ingest.xapi.adapter import ConflictError, judge, named
+from gateway.ingest.xapi.statement import PART_BYTES
 from wire import persons
 from wire.events import ID_MAX, Kind
 
@@ -98,6 +101,11 @@ def having(*path: str | int, value: Any, of: Any = None) -> dict[str, Any]:
     return out
 
 
+MEMOS = (
+    statement._read_actor, statement._read_object, statement._read_verb, statement._read_activities, adapter._looked
+)  # fmt: skip
+
+
 def verdict(statement: object, version: int = 1) -> Posted | Rejection:
     (found,) = judge(json.dumps(statement).encode(), version, NO_COURSE, NOW)
     return found
@@ -122,6 +130,18 @@ def test_a_statement_of_moodle() -> None:
         success=False,
         duration_s=90.5,
     )
+
+
+def test_what_is_large_is_looked_at_and_not_remembered() -> None:
+    large = copy.deepcopy(MOODLE)
+    large["object"]["definition"]["description"] = {"en": "x" * PART_BYTES}
+    large["verb"]["display"] = {"en": "x" * PART_BYTES}
+    large["actor"]["name"] = "x" * PART_BYTES
+    small = posted(MOODLE)
+    before = [memo.cache_info().currsize for memo in MEMOS]
+    found = posted(large)
+    assert found == msgspec.structs.replace(small, event_id=found.event_id)
+    assert [memo.cache_info().currsize for memo in MEMOS] == before
 
 
 def test_sent_again_it_has_the_same_id_and_another_moment_has_another() -> None:

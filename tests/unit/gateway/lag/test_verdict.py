@@ -386,6 +386,30 @@ def test_who_does_not_come_back_with_the_broker_is_told_in_time() -> None:
     assert first_of(LATE, slow.go(10, came="100", read="0 5", owner="b")) <= WITHIN
 
 
+def test_a_time_in_which_nothing_was_seen_hides_nothing_that_was_seen_before() -> None:
+    stopped = running()
+    stopped.go(60, came="100", read="0", owner=".")
+    assert stopped.last.state is STOPPED
+    stopped.away(3)
+    assert runs(stopped.go(5, came="100", read="0", owner=".")) == [STOPPED]
+
+
+def test_who_is_seen_only_now_and_then_is_told_all_the_same() -> None:
+    stalled = running()
+    states = []
+    for _ in range(12):
+        stalled.away(3)
+        states += stalled.go(1, came="100", read="0", worker=ALIVE)
+    assert STALLED in states
+    assert states[-1] is STALLED
+    slow = running()
+    states = []
+    for _ in range(6):
+        slow.away(4)
+        states += slow.go(7, came="100", read="30", worker=ALIVE)
+    assert LATE in states
+
+
 def test_unknown_while_nothing_was_seen() -> None:
     verdict = step(None, Window(), 5.0, away="Kafka at nowhere:1: not reached")
     assert (verdict.state, verdict.measures) == (State.UNKNOWN, None)
