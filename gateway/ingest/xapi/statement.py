@@ -1,7 +1,7 @@
 """Reading one statement: what the specification refuses is told with its place. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import _lru_cache_wrapper, lru_cache
 from typing import Any, TypeVar, cast
@@ -185,15 +185,19 @@ def _read_activities(data: bytes, place: str) -> ContextActivities:
     return found
 
 
-def _check_names(extensions: Iterable[str], place: str) -> None:
+_names: set[str] = set()  # of extensions, that were IRIs
+
+
+def _check_names(extensions: Mapping[str, Raw], place: str) -> None:
+    if extensions.keys() <= _names:
+        return
     for name in extensions:
-        if not (_is_iri if len(name) <= PART_BYTES else _is_iri.__wrapped__)(name):
+        if not _iri.match(name):
             raise StatementError(place, f"expected {EXPECTED[IRI]}")
-
-
-@lru_cache(KNOWN_MAX)
-def _is_iri(name: str) -> bool:
-    return _iri.match(name) is not None
+        if len(_names) >= KNOWN_MAX:
+            _names.clear()
+        if len(name) <= PART_BYTES:
+            _names.add(name)
 
 
 def _check(statement: Statement | SubStatement, thing: Object, version: int, prefix: str) -> None:
