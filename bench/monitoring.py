@@ -19,7 +19,7 @@ from pathlib import Path
 from bench import accounted, application, broker, cores, events, report
 from bench.accounted import Account
 from bench.aggregate import SPAN_S, STUDENTS
-from bench.application import Application, Worker
+from bench.application import Application
 from bench.harness import PROJECT, BenchError, Stretch, beside, say
 from stack import answers, ports
 from stack.child import Child
@@ -76,15 +76,30 @@ def scraped(*found: int) -> Iterator[None]:
         yield
 
 
-def accounts(worker: Worker, file: Path, stretch: Stretch) -> tuple[Account, Account]:
-    """When it has warmed up, and at the stretch's end."""
-    worker.child.start()
-    worker.until(lambda: file.exists() and accounted.read(file).handled > 0, READY_S_MAX, "at work")
-    time.sleep(stretch.warm_s)
-    first, until_s = accounted.read(file), time.monotonic() + stretch.for_s
-    while time.monotonic() < until_s:
-        time.sleep(accounted.EVERY_S)
-    return first, accounted.read(file)
+def fill(app: Application, backlog: int, name: str) -> None:
+    from_ms = int((time.time() - SPAN_S) * 1000)
+    written = events.real(max(0, backlog - app.lag()), STUDENTS, from_ms, SPAN_S, run=name)
+    broker.fill(app.kafka, topics.ACTIVITY, application.PARTITIONS, written)
+
+
+def one_round(app: Application, postgres: Postgres, name: str, stretch: Stretch) -> tuple[Account, Account]:
+    """When it has warmed up, and at the stretch's end. Raises BenchError where nothing is left to work off by then."""
+    file = app.home / f"{name}.json"
+    os.environ[accounted.ACCOUNT] = str(file)
+    worker = app.worker(name, module=accounted.__name__)
+    try:
+        with gateway(app, postgres) as port, scraped(worker.port, port):
+            worker.child.start()
+            worker.until(lambda: file.exists() and accounted.read(file).handled > 0, READY_S_MAX, "at work")
+            time.sleep(stretch.warm_s)
+            first = accounted.read(file)
+            time.sleep(stretch.for_s)
+            last = accounted.read(file)
+    finally:
+        worker.child.stop(30)
+    if not app.lag():
+        raise BenchError("nothing is left to work off: its pace is not told; --backlog more")
+    return first, last
 
 
 def main() -> None:
@@ -107,20 +122,8 @@ def main() -> None:
                 cwd=PROJECT, check=True, timeout=120, stdout=subprocess.DEVNULL,
             )  # fmt: skip
             for number in range(args.rounds):
-                from_ms = int((time.time() - SPAN_S) * 1000)
-                missing = max(0, args.backlog - app.lag())
-                written = events.real(missing, STUDENTS, from_ms, SPAN_S, run=f"round-{number}")
-                broker.fill(app.kafka, topics.ACTIVITY, application.PARTITIONS, written)
-                file = app.home / f"round-{number}.json"
-                os.environ[accounted.ACCOUNT] = str(file)
-                worker = app.worker(f"round-{number}", module=accounted.__name__)
-                try:
-                    with gateway(app, postgres) as port, scraped(worker.port, port):
-                        first, last = accounts(worker, file, Stretch(args.warm, args.for_s))
-                finally:
-                    worker.child.stop(30)
-                if not app.lag():
-                    raise BenchError("nothing is left to work off: its pace is not told; --backlog more")
+                fill(app, args.backlog, f"round-{number}")
+                first, last = one_round(app, postgres, f"round-{number}", Stretch(args.warm, args.for_s))
                 took_s = last.process_s - first.process_s
                 handled.append(last.handled - first.handled)
                 for what, each in shares.items():

@@ -1,6 +1,6 @@
 """Who works: the heartbeats that the workers leave in Redis."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 import redis.asyncio as redis
@@ -57,9 +57,8 @@ def works(beat: Heartbeat) -> bool:
     return beat.ready and not beat.paused
 
 
-def idle_pipelines(beats: Iterable[Heartbeat]) -> dict[str, str]:
+def idle_pipelines(beats: Sequence[Heartbeat]) -> dict[str, str]:
     """The pipelines without a single worker that works, and why."""
-    beats = list(beats)
     working = {beat.app for beat in beats if works(beat)}
     paused = {beat.app for beat in beats if beat.ready and beat.paused}  # by whom is not for everybody
     return {app: "is paused" if app in paused else "no worker is ready" for app in PIPELINES if app not in working}

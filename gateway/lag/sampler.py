@@ -19,13 +19,13 @@ from gateway.ending import ended
 from gateway.lag.board import Board, View
 from gateway.lag.broker import AnswerError, Broker
 from gateway.lag.rounds import Beats, Extent, Rounds
+from gateway.lag.samples import EVERY_S
 from gateway.lag.states import PATIENCE, Patience, State
 from gateway.workers import PIPELINES
 from wire import topics
 
 log = logging.getLogger(__name__)  # the standard library's: on the command line it keeps to standard error
 
-EVERY_S = 2.0
 ROUND_S = 5.0  # for all that is asked in a round
 LONGEST_PAUSE_S = 4.0  # between two attempts while Kafka is away: it is told soon that it is back
 CHANGES_KEPT = 200

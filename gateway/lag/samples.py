@@ -18,7 +18,7 @@ GAPS_KEPT = 9  # times between two commits: enough for a median, soon forgotten
 SILENT_S = 3 * HEARTBEAT_S
 RHYTHM_GAPS = 3  # fewer say nothing of a rhythm
 BLIND_S = 6.0  # without a sample
-STEP_S = 2.0  # from one sample to the next, as it should be
+EVERY_S = 2.0  # from one sample to the next, as it should be
 BLINDS_KEPT = 64  # of more the oldest are forgotten, and count as if it had been looked
 
 
@@ -122,7 +122,7 @@ class Window:
             self.began_s = self.moved_s = self.owned_s = self.owner_since_s = self.phase_since_s = now
         else:
             if now - last.at_s > BLIND_S:
-                self._saw_nothing(now, now - last.at_s - STEP_S)
+                self._saw_nothing(now, now - last.at_s - EVERY_S)
             if sample.committed != last.committed:
                 self._moved(sample, last)
             if sample.end != last.end:

@@ -122,9 +122,9 @@ class Lookout:
             ]
         )
         self.changes.note(wrong, now_ms)
-        without = workers.idle_pipelines(beats)
         missing = abilities.missing(
-            {one.about: servers[one.about] for one in away if one.about in servers}, {app: without[app] for app in idle}
+            {one.about: servers[one.about] for one in away if one.about in servers},
+            {app: why for app, why in workers.idle_pipelines(beats).items() if app in idle},
         )
         works = abilities.standings(missing)
         self._newest = Look(

@@ -31,11 +31,12 @@ class LiveWriter:
     async def write(self, updates: Sequence[ScopeUpdate]) -> int:
         """Returns the points written. Raises redis.RedisError or OSError, with any part of the updates applied; each
         is applied whole or not at all, so the call is simply made again."""
+        told = _by_scope(updates)
         async with self._redis.pipeline(transaction=False) as pipeline:
-            for update in _by_scope(updates):
+            for update in told:
                 keys, arguments = _call(update, self._traceparents.get(update.scope))
                 await self._script(keys=keys, args=arguments, client=pipeline)
-            for key, members in _seen(updates).items():
+            for key, members in _seen(told).items():
                 pipeline.zadd(key, members, gt=True)
                 pipeline.zremrangebyrank(key, 0, -1 - channels.SEEN_MAX)
             await pipeline.execute()
@@ -61,7 +62,7 @@ def _seen(updates: Sequence[ScopeUpdate]) -> dict[str, dict[str, int]]:
     """
     counted: set[str] = set()
     latest_ms: dict[str, int] = {}
-    for update in updates:  # of one scope there may be several: an update is bounded
+    for update in updates:
         for point in update.points:
             if point.metric is Metric.EVENTS_BY_KIND and point.state is not State.FINAL:
                 counted.add(update.scope)

@@ -395,19 +395,17 @@ def test_a_time_in_which_nothing_was_seen_hides_nothing_that_was_seen_before() -
 
 
 def test_who_is_seen_only_now_and_then_is_told_all_the_same() -> None:
-    stalled = running()
-    states = []
-    for _ in range(12):
-        stalled.away(3)
-        states += stalled.go(1, came="100", read="0", worker=ALIVE)
-    assert STALLED in states
-    assert states[-1] is STALLED
-    slow = running()
-    states = []
-    for _ in range(6):
-        slow.away(4)
-        states += slow.go(7, came="100", read="30", worker=ALIVE)
-    assert LATE in states
+    def seen(times: int, *, away: int, steps: int, read: str) -> list[State]:
+        timeline, states = running(), []
+        for _ in range(times):
+            timeline.away(away)
+            states += timeline.go(steps, came="100", read=read, worker=ALIVE)
+        return states
+
+    stalled = seen(12, away=3, steps=1, read="0")
+    assert STALLED in stalled
+    assert stalled[-1] is STALLED
+    assert LATE in seen(6, away=4, steps=7, read="30")
 
 
 def test_unknown_while_nothing_was_seen() -> None:
