@@ -56,7 +56,7 @@ class BatchingApp(faust.App):  # type: ignore[misc]
     def __init__(self, id: str, *, limits: Limits | None = None, **options: Any) -> None:  # noqa: A002 - Faust's name
         self.limits = limits or Limits()
         self.unpacker = unpack.choose(self.limits.unpacker)
-        self.delivery = Delivery()
+        self.delivery = Delivery(self.limits)
         self.write_behind: list[WriteBehindTable[Any, Any]] = []
         self.restored = asyncio.Event()  # of the first assignment
         self.batch_topics: dict[str, BatchTopic] = {}

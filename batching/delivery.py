@@ -5,12 +5,14 @@ from collections import defaultdict
 
 from faust.types import TP
 
+from batching.limits import Limits
 from batching.records import Batch, Chunk
 from batching.shard import Shard
 
 
 class Delivery:
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self.shards: dict[int, Shard] = {}
         self._paused = False
         self._ready: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -33,7 +35,9 @@ class Delivery:
         """The partitions to fetch now."""
         if self._paused:
             return set()
-        return {tp for shard in self.shards.values() for tp in shard.partitions() if shard.has_room(tp.topic)}
+        tps = [(tp, shard) for shard in self.shards.values() for tp in shard.partitions()]
+        share = max(self._limits.buffer_bytes // max(len(tps), 1), self._limits.batch_bytes)
+        return {tp for tp, shard in tps if shard.has_room(tp.topic, share)}
 
     async def until_wanted(self, timeout_s: float) -> None:
         self._room.clear()

@@ -58,8 +58,9 @@ class Shard:
             queue.clear()
             self._bytes[topic] = 0
 
-    def has_room(self, topic: str) -> bool:
-        return self.open and self._bytes[topic] < self._limits.buffer_bytes
+    def has_room(self, topic: str, share: int) -> bool:
+        """`share`: bytes that may wait."""
+        return self.open and self._bytes[topic] < share
 
     def put(self, chunk: Chunk) -> None:
         topic = chunk.tp.topic

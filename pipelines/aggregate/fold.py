@@ -15,13 +15,15 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from pipelines.aggregate import students
+from pipelines.aggregate.compact import same_number
 from pipelines.aggregate.dedupe import Ids, hash_of
 from pipelines.aggregate.lanes import EVENT, scored
 from pipelines.aggregate.learners import Learner
 from pipelines.aggregate.marker import Marker, SeenIds
+from pipelines.aggregate.panes import Counts
 from pipelines.aggregate.reading import Read, Rejected, by_its_key, read
 from pipelines.aggregate.scopes import Scopes
-from pipelines.aggregate.students import NOTED, SESSION_ENDED, Counts, Place, Student
+from pipelines.aggregate.students import NOTED, SESSION_ENDED, Place, Student
 from pipelines.aggregate.windows import DAY_MS, DAY_PANES, HOUR_MS, HOUR_PANES, PANE_MS
 from pipelines.records import Record
 from wire import events, probe
@@ -235,7 +237,8 @@ class Fold:
             learner.student.places = (*places, place)
         learner.leave()
         learner.place, learner.counters = place, self._scopes.counters_of(course, team)
-        number = students.same_number(number)
+        number = same_number(number)
+        learner.student.wake(number)
         if number not in place.panes:
             self._scopes.new_pane(learner, place, number)
             self.new_panes += 1
@@ -312,7 +315,7 @@ class Fold:
             student.guard = max(student.guard, marker.offset)
             number = len(student.places)
             learner.leave()  # what it lies in may be dropped
-            students.settle(student, complete_from_ms)
+            students.settle(student, complete_from_ms, min(closed_ms, marker.event_time_ms))
             if len(student.places) < number:
                 self._scopes.stand(learner)
             if students.is_kept(student) or not stored:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from pipelines.aggregate import lanes
 from pipelines.aggregate.dedupe import hash_of
-from pipelines.aggregate.students import Counts, Day, Hour, Place, Standing, Student, same_counts
+from pipelines.aggregate.panes import Counts, same_counts
+from pipelines.aggregate.students import Day, Hour, Place, Standing, Student
 from pipelines.aggregate.sums import Counters, Sums
 
 

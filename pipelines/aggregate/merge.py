@@ -34,7 +34,7 @@ NOW_KEEP_MS = DAY_MS
 SWEEP_MS = 30_000  # looking for what can be dropped reads every window held
 
 
-class Held(msgspec.Struct, array_like=True):
+class Held(msgspec.Struct, array_like=True, gc=False):
     """The record of the changelog: what each source partition said of one scope's window, under its kind."""
 
     home: int  # partition of `partials`

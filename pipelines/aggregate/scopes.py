@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 from pipelines.aggregate import students, sums
+from pipelines.aggregate.compact import same_number
 from pipelines.aggregate.learners import Learner
 from pipelines.aggregate.marker import Marker
+from pipelines.aggregate.panes import Counts
 from pipelines.aggregate.sessions import visit
-from pipelines.aggregate.students import Counts, Place
+from pipelines.aggregate.students import Place
 from pipelines.aggregate.sums import Counters, Sums
 from pipelines.aggregate.windows import HOUR_MS, PANE_MS
 from wire.partials import Partial, add_one
@@ -46,7 +48,7 @@ class Scopes:
                 of_scope.new_pane(places, number)
         place.panes[number] = Counts()
         place.newest_pane = max(place.newest_pane, number)
-        visit(learner.student.sessions.runs, students.same_number(number * PANE_MS))
+        visit(learner.student.sessions.runs, same_number(number * PANE_MS))
 
     def scopes_of(self, places: Sequence[Place]) -> list[tuple[Sums, Sequence[Place]]]:
         """The scopes that a student with these places is in, each with those that belong to it."""

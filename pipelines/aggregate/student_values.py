@@ -8,9 +8,11 @@ import msgspec
 
 from pipelines.aggregate import telling
 from pipelines.aggregate.clock import Clock, Kept, Timekeeper
+from pipelines.aggregate.compact import same
 from pipelines.aggregate.learners import Learner
+from pipelines.aggregate.panes import Counts
 from pipelines.aggregate.points import Reading
-from pipelines.aggregate.students import Counts, Day, same
+from pipelines.aggregate.students import Day
 from pipelines.aggregate.telling import DAY, WIDTHS, Passage
 from pipelines.aggregate.windows import DAY_PANES, PANE_MS
 from wire.metrics import ScopeUpdate
@@ -41,7 +43,7 @@ class StudentView:
 
     @property
     def panes(self) -> Iterable[int]:
-        return chain.from_iterable(place.panes for place in self._places)
+        return chain.from_iterable(place.whole() for place in self._places)
 
     @property
     def days(self) -> Collection[int]:
@@ -51,9 +53,9 @@ class StudentView:
         total = Counts()
         first = last_pane - width + 1
         for place in self._places:
-            panes = place.panes
             if place.newest_pane < first:
                 continue
+            panes = place.whole() if place.resting and first <= place.resting.last else place.panes
             # Whichever is shorter: a new student's panes, or the window.
             for number in range(first, last_pane + 1) if len(panes) > width else panes:
                 if first <= number <= last_pane and (counts := panes.get(number)):

@@ -4,13 +4,14 @@ All of it is the same for any order of the events, so that a shuffled topic give
 """
 
 import sys
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from pipelines.aggregate import sessions
+from pipelines.aggregate import panes, sessions
+from pipelines.aggregate.compact import same, same_number
+from pipelines.aggregate.panes import Counts, Resting, same_counts
 from pipelines.aggregate.sessions import Runs, Sessions
 from pipelines.aggregate.windows import DAY_MS, DAY_PANES, HOUR_MS, LONGEST_WINDOW_MS, PANE_MS, pane_of
 from wire.events import Kind, ReadEvent
@@ -22,6 +23,7 @@ from wire.partials import SCORE_UNITS
 PLACES_MAX = 16  # courses and teams in two days; an event in one more is a dead letter
 TASKS_MAX = 300  # in two days, over all places; of one more only the event is counted
 RUNS_MAX = 36  # of one task's day, which span 3 h at least, so that no accepted event changes the first
+AT_ONCE = 30  # panes that lie behind every window are laid to rest so many at a time, and dropped, too
 STUCK_MAX = 16  # tasks of a place whose failures are kept; with one more, the one failed at longest ago is forgotten
 
 # Struggling: so many failures at one task since the last success at it, spread over so long.
@@ -37,14 +39,6 @@ _TASK_COMPLETED = Kind.TASK_COMPLETED.value
 
 # There are hundreds of thousands of them in a process, so they are kept small: the garbage collector need not know
 # what makes no cycles; what most students have none of is None; what thousands have alike is one object.
-
-
-class Counts(msgspec.Struct, array_like=True, gc=False):
-    """Of a pane. Only the one in which the student is now is his own."""
-
-    events: int = 0
-    attempts: int = 0
-    failures: int = 0
 
 
 class Hour(msgspec.Struct, array_like=True, gc=False):
@@ -106,6 +100,15 @@ class Place(msgspec.Struct, array_like=True, gc=False):
     asked_ms: int = -1  # newest help request
     resolved_ms: int = -1  # newest resolution, or end of a session
     stuck: dict[str, Stuck] | None = None
+    resting: Resting | None = None  # those of the panes that lie behind every window
+
+    def whole(self) -> dict[int, Counts]:
+        """All of the panes."""
+        return self.panes if self.resting is None else {**self.resting.read(), **self.panes}
+
+    def wake(self) -> None:
+        """Has all of the panes in `panes`, to be changed or looked through."""
+        self.panes, self.resting = self.whole(), None
 
     def is_kept(self, first_day: int) -> bool:
         """A day longer than its counts: for so long a help request is open, and what resolves it may be in another."""
@@ -137,6 +140,12 @@ class Student(msgspec.Struct, array_like=True, gc=False):
     places: tuple[Place, ...] = ()
     sessions: Sessions = msgspec.field(default_factory=Sessions)
 
+    def wake(self, pane: int) -> None:
+        """Has all in `panes` that matters to an event in this one: itself, and the nearest before and behind it."""
+        for place in self.places:
+            if place.resting is not None and pane < place.resting.last + LONGEST_WINDOW_MS // PANE_MS:
+                place.wake()
+
 
 class DayStanding(NamedTuple):
     day: int
@@ -158,17 +167,7 @@ class Standing(NamedTuple):
     days: tuple[DayStanding, ...]  # with an event
 
 
-Same = TypeVar("Same")
-_SAME_MAX = 4_096  # what is not among the newest so many is another object
-
-
-def same(_of: type[Same]) -> Callable[[Same], Same]:
-    """A function that gives one object for all that are equal."""
-    return lru_cache(maxsize=_SAME_MAX)(lambda one: one)
-
-
-same_number, same_standing = same(int), same(Standing)
-same_counts = lru_cache(maxsize=_SAME_MAX)(Counts)
+same_standing = same(Standing)
 
 
 def share(student: Student) -> None:
@@ -316,10 +315,11 @@ def first_day(complete_from_ms: int) -> int:
     return kept_from_ms(complete_from_ms) // DAY_MS
 
 
-def settle(student: Student, complete_from_ms: int) -> None:
-    """Drops what no accepted event can change any more. Done sooner or later, it changes no number."""
+def settle(student: Student, complete_from_ms: int, closed_ms: int) -> None:
+    """Drops what no accepted event can change any more, and lays to rest the panes that no window is to be made of
+    which ends later than `closed_ms`. Done sooner or later, it changes no number."""
     student.complete_from_ms = max(student.complete_from_ms, complete_from_ms)
-    first_pane = pane_of(kept_from_ms(complete_from_ms))
+    first_pane, first_awake = pane_of(kept_from_ms(complete_from_ms)), pane_of(kept_from_ms(closed_ms))
     first_hour = complete_from_ms // HOUR_MS
     first_kept = first_day(complete_from_ms)
     student.sessions.settle(complete_from_ms)
@@ -327,8 +327,10 @@ def settle(student: Student, complete_from_ms: int) -> None:
     kept_day = min(first_kept, max(first_kept - 1, min(student.sessions.open_days(), default=first_kept)))
     student.sessions.drop(kept_day)
     for place in student.places:
-        if place.panes and min(place.panes) < first_pane:
-            place.panes = {pane: counts for pane, counts in place.panes.items() if pane >= first_pane}
+        if place.panes and min(place.panes) < first_awake - AT_ONCE:
+            _lay_to_rest(place, first_awake)
+        if place.resting and place.resting.first < first_pane - AT_ONCE:
+            place.resting = place.resting.since(first_pane)
         if any(hour.number < first_hour for hour in place.hours):
             place.hours = tuple(hour for hour in place.hours if hour.number >= first_hour)
         if any(day.number < kept_day for day in place.days):
@@ -338,6 +340,11 @@ def settle(student: Student, complete_from_ms: int) -> None:
             place.stuck = {id_: of for id_, of in place.stuck.items() if of.touched_ms >= since_ms}
     if not all(place.is_kept(first_kept) for place in student.places):
         student.places = tuple(place for place in student.places if place.is_kept(first_kept))
+
+
+def _lay_to_rest(place: Place, first_awake: int) -> None:
+    place.resting = panes.rest(place.resting, {at: of for at, of in place.panes.items() if at < first_awake})
+    place.panes = {at: of for at, of in place.panes.items() if at >= first_awake}
 
 
 def is_kept(student: Student) -> bool:

@@ -1,30 +1,32 @@
 """What a partition's students add up to in one scope, ready to be told as a partial. Pure."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
 
 from pipelines.aggregate import lanes, windows
+from pipelines.aggregate.compact import extended, same_number
 from pipelines.aggregate.points import HELP_OPEN_MS, PRESENT_PANES, STRUGGLING_PANES
-from pipelines.aggregate.students import Place, Standing, same_number
+from pipelines.aggregate.students import Place, Standing
 from pipelines.aggregate.windows import DAY_MS, HOUR_MS, MINUTE_PANES, pane_of
 from wire.partials import DayCounts, HourCounts, NowCounts, PaneCounts, Partial, add_each, add_lists, add_one
 from wire.scopes import Scope, ScopeKind
 
 CountsT = TypeVar("CountsT")
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(PaneCounts).decode
+_decode = msgspec.msgpack.Decoder(list[tuple[int, PaneCounts]]).decode
 
 HOURS_A_DAY = DAY_MS // HOUR_MS
+BLOCK = 30  # panes
 WINDOWS_MAX = 500  # panes, hours and days each of one partial, which Kafka takes up to 1 MB: a day is 1 KB at most
 
 
 class Sums:
     __slots__ = (
-        "_packed", "changed_hours", "changed_now", "changed_panes", "counts_members", "days", "hours", "now", "panes",
-        "scope", "students",
+        "_packed", "_packed_until", "changed_hours", "changed_now", "changed_panes", "counts_members", "days", "hours",
+        "now", "panes", "scope", "students",
     )  # fmt: skip
 
     def __init__(self, scope: str) -> None:
@@ -32,7 +34,8 @@ class Sums:
         self.counts_members = Scope.parse(scope).kind is ScopeKind.TEAM
         self.students = 0
         self.panes: dict[int, PaneCounts] = {}
-        self._packed: dict[int, bytes] = {}  # the other ones, which hardly change any more
+        self._packed: dict[int, bytes] = {}  # the other ones, which hardly change any more, BLOCK of them together
+        self._packed_until = -1  # none of them is newer
         self.hours: dict[int, HourCounts] = {}
         self.days: dict[int, DayCounts] = {}
         self.now = NowCounts()
@@ -91,7 +94,7 @@ class Sums:
     def add_up(self, places: Sequence[Place]) -> None:
         """Puts in what one student's places in this scope say of his events."""
         for place in places:
-            for number, pane in place.panes.items():
+            for number, pane in place.whole().items():
                 self._pane(number).add(PaneCounts(pane.events, pane.attempts, pane.failures))
             for hour in place.hours:
                 _at(self.hours, hour.number, HourCounts).add(HourCounts(hour.events, hour.attempts, hour.failures))
@@ -104,7 +107,7 @@ class Sums:
                 day.score_sum += of.score_sum
                 day.score_bins = add_lists(day.score_bins, of.score_bins or ())
         before = None
-        for number in sorted({number for place in places for number in place.panes}):
+        for number in sorted({number for place in places for number in place.whole()}):
             add_one(self._pane(number).gaps, windows.gap(number, before), 1)
             before = number
 
@@ -149,7 +152,7 @@ class Sums:
         """Drops what is older; True where nothing is left."""
         first = pane_of(kept_from_ms)
         self.panes = {pane: of for pane, of in self.panes.items() if pane >= first}
-        self._packed = {pane: of for pane, of in self._packed.items() if pane >= first}
+        self._packed = {block: of for block, of in self._packed.items() if block >= first // BLOCK}
         self.hours = {hour: of for hour, of in self.hours.items() if hour >= kept_from_ms // HOUR_MS}
         self.days = {day: of for day, of in self.days.items() if day >= kept_from_ms // DAY_MS}
         return not (self.panes or self._packed or self.days or self.students)
@@ -158,14 +161,19 @@ class Sums:
         """A new one where there is none."""
         counts = self.panes.get(number)
         if counts is None:
-            packed = self._packed.pop(number, None)
-            counts = self.panes[same_number(number)] = PaneCounts() if packed is None else _decode(packed)
+            if number <= self._packed_until and (packed := self._packed.pop(number // BLOCK, None)):
+                self.panes.update(_decode(packed))
+            counts = _at(self.panes, same_number(number), PaneCounts)
         return counts
 
     def _pack(self, before: int) -> None:
         """In a tenth of the memory."""
+        blocks: defaultdict[int, list[tuple[int, PaneCounts]]] = defaultdict(list)
         for number in [number for number in self.panes if number < before and number not in self.changed_panes]:
-            self._packed[number] = _encode(self.panes.pop(number))
+            blocks[number // BLOCK].append((number, self.panes.pop(number)))
+            self._packed_until = max(self._packed_until, number)
+        for block, panes in blocks.items():
+            self._packed[block] = extended(self._packed.get(block, b""), panes)
 
 
 def _at(held: dict[int, CountsT], number: int, new: Callable[[], CountsT]) -> CountsT:

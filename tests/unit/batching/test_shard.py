@@ -52,7 +52,7 @@ def test_what_was_given_already_is_left_out() -> None:
 
 
 def test_small_chunks_that_gathered_are_one_batch() -> None:
-    shard = opened(batch_records=5, buffer_bytes=2_000)
+    shard = opened(batch_records=5)
     for first in range(0, 8, 2):
         shard.put(chunk(first, first + 1, next_offset=first + 2))
     shard.put(chunk(0, -1, next_offset=11))
@@ -62,7 +62,7 @@ def test_small_chunks_that_gathered_are_one_batch() -> None:
     assert offsets(shard.take("a")) == [4, 5, 6, 7]
     shard.finish("a")
     assert shard.position == {"a": 11}
-    assert shard.has_room("a")
+    assert shard.has_room("a", 1)
 
 
 def test_what_gathered_is_put_together_up_to_a_bound_of_bytes() -> None:
@@ -89,12 +89,12 @@ def test_control_records_move_the_position_only_behind_what_is_before_them() -> 
 
 
 def test_a_full_buffer_is_not_fetched_until_a_batch_is_taken() -> None:
-    shard = opened(batch_records=10, buffer_bytes=1_500)
-    assert shard.has_room("a")
+    shard = opened(batch_records=10)
+    assert shard.has_room("a", 1_500)
     shard.put(chunk(0, 19))
-    assert not shard.has_room("a")
+    assert not shard.has_room("a", 1_500)
     shard.take("a")
-    assert shard.has_room("a")
+    assert shard.has_room("a", 1_500)
 
 
 def test_closing_forgets_what_was_not_taken_and_lets_the_rest_finish() -> None:
@@ -103,7 +103,7 @@ def test_closing_forgets_what_was_not_taken_and_lets_the_rest_finish() -> None:
     shard.take("a")
     shard.close()
     assert shard.take("a") is None
-    assert not shard.has_room("a")
+    assert not shard.has_room("a", 10_000)
     shard.finish("a")
     assert shard.position == {"a": 2}
     shard.begin({"a": 2}, {})
@@ -143,7 +143,7 @@ async def test_frozen_is_a_boundary_of_all_topics() -> None:
 
 
 async def test_delivery_takes_turns() -> None:
-    delivery = Delivery()
+    delivery = Delivery(Limits())
     for number in (0, 1, 2):
         shard = opened(number=number, batch_records=1)
         delivery.shards[number] = shard
@@ -157,7 +157,7 @@ async def test_delivery_takes_turns() -> None:
 
 
 async def test_delivery_waits_and_passes_by_what_is_frozen() -> None:
-    delivery = Delivery()
+    delivery = Delivery(Limits())
     delivery.shards = {number: opened(number=number) for number in (0, 1)}
     taking = asyncio.create_task(delivery.take("a"))
     async with delivery.shards[0].frozen():
@@ -172,7 +172,7 @@ async def test_delivery_waits_and_passes_by_what_is_frozen() -> None:
 
 
 async def test_delivery_leaves_out_what_is_not_open() -> None:
-    delivery = Delivery()
+    delivery = Delivery(Limits())
     delivery.shards = {0: Shard(0, ("a",), Limits())}
     assert delivery.wanted() == set()
     delivery.put(chunk(0, 3))
@@ -183,8 +183,32 @@ async def test_delivery_leaves_out_what_is_not_open() -> None:
         await asyncio.wait_for(delivery.take("a"), 0.01)
 
 
+@pytest.mark.parametrize(("partitions", "batches", "more"), [(1, 1, True), (1, 2, False), (2, 1, False), (2, 0, True)])
+def test_what_may_wait_is_shared_by_the_partitions(partitions: int, batches: int, more: bool) -> None:
+    assert (A in wanted_with(partitions, batches, batch_bytes=1)) == more
+
+
+def test_a_batch_of_each_partition_may_wait_however_many_there_are() -> None:
+    assert A in wanted_with(partitions=50, batches=1, batch_bytes=1_000_000)
+
+
+def wanted_with(partitions: int, batches: int, batch_bytes: int) -> set[TP]:
+    """What is fetched where two batches may wait, and so many of A do."""
+    measured = opened()
+    measured.put(chunk(0, 9))
+    batch = measured.take("a")
+    assert batch is not None
+    delivery = Delivery(Limits(buffer_bytes=2 * batch.size, batch_bytes=batch_bytes))
+    delivery.shards = {number: opened(number=number) for number in range(partitions)}
+    for number in range(batches):
+        delivery.put(chunk(10 * number, 10 * number + 9))
+    wanted = delivery.wanted()
+    assert wanted | {A} == {TP("a", number) for number in range(partitions)}
+    return wanted
+
+
 async def test_paused_nothing_is_fetched_or_given_out_until_it_is_over() -> None:
-    delivery, shard = Delivery(), opened()
+    delivery, shard = Delivery(Limits()), opened()
     delivery.shards[0] = shard
     waiting = asyncio.create_task(delivery.take("a"))
     delivery.pause(True)
