@@ -1,7 +1,7 @@
 """How many events a second the real `aggregate` application handles, beside plain Faust that only counts.
 
 decode, dedupe, sessions, panes, partials, merge, metrics, changelogs: everything, in one process on one core. It works
-off a backlog; its pace is that of its commits. `python -m bench.aggregate`
+off a backlog, and what is counted has been committed too. `python -m bench.aggregate`
 """
 
 import argparse
@@ -28,12 +28,12 @@ def one_round(app: Application, name: str, backlog: int, stretch: Stretch, modul
     """Events a second, and how many partials its own merge had left unread by then."""
     if (missing := backlog - app.lag()) > 0:
         from_ms = int((time.time() - SPAN_S) * 1000)
-        written = events.real(missing, STUDENTS, from_ms, SPAN_S, run=name)
+        written = events.real(missing, STUDENTS, from_ms, SPAN_S, run=name, school="school")
         broker.fill(app.kafka, topics.ACTIVITY, application.PARTITIONS, written)
     worker = app.worker(name, module=module)
     worker.child.start()
     try:
-        handled, seconds = app.pace(stretch.warm_s, stretch.for_s)
+        handled, seconds = app.pace(worker, stretch.warm_s, stretch.for_s)
         return handled / seconds, app.lag(topics.PARTIALS)
     finally:
         worker.child.stop(30)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
+from prometheus_client.parser import text_string_to_metric_families
 
 from bench import broker, cores
 from bench.harness import PROJECT, BenchError
@@ -25,6 +27,8 @@ from wire import topics
 GROUP = "aggregate"
 PARTITIONS = topics.load()[topics.ACTIVITY].partitions
 _READY_S_MAX = 60.0
+_ANSWER_S_MAX = 10.0
+_COMMITTED_S_MAX = 20.0
 _POLL_S = 0.1
 
 
@@ -66,6 +70,15 @@ class Worker:
                 lines = "\n".join(self.child.tail())
                 raise BenchError(f"{self.child.name} is not {what} after {within_s:.0f} s:\n{lines}")
             time.sleep(_POLL_S)
+
+    def acknowledged(self, topic: str) -> int:
+        """Records of a topic that its agent has been through with since it started, by its /metrics."""
+        with urllib.request.urlopen(f"http://{ports.HOST}:{self.port}/metrics", timeout=_ANSWER_S_MAX) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+        samples = (sample for family in families for sample in family.samples)
+        return int(
+            sum(one.value for one in samples if one.name == "batching_records_total" and one.labels["topic"] == topic)
+        )
 
     @property
     def rss_mb(self) -> float:
@@ -116,27 +129,22 @@ class Application:
             ends = await consumer.end_offsets([TopicPartition(topic, number) for number in range(PARTITIONS)])
             return sum(ends.values())
 
-    def pace(self, warm_s: float, for_s: float) -> tuple[int, float]:
-        """Events committed and the seconds that took, from one commit to another. Call it with a backlog waiting.
-
-        Ends early where the backlog does.
-        """
+    def pace(self, worker: Worker, warm_s: float, for_s: float) -> tuple[int, float]:
+        """Events that its agent was through with in a stretch, and the seconds that took. Call it with a backlog
+        waiting. Returns when all of them are committed too: commits come some seconds apart, and by the partition, so
+        by them alone a stretch cannot be told exactly."""
         started, end = self.committed(), asyncio.run(self._end(topics.ACTIVITY))
-        deadline = time.monotonic() + _READY_S_MAX + warm_s + for_s
-        begun_s = 0.0
-        seen: list[tuple[float, int]] = []  # when a commit was first seen, and what it reached
-        while time.monotonic() < deadline:
-            reached, now_s = self.committed(), time.monotonic()
-            if reached > started and not begun_s:
-                begun_s = now_s
-            if begun_s and now_s - begun_s >= warm_s and (not seen or reached > seen[-1][1]):
-                seen.append((now_s, reached))
-            if begun_s and (reached >= end or now_s - begun_s >= warm_s + for_s):
-                break
-            time.sleep(_POLL_S)
-        if len(seen) < 2:
-            raise BenchError(f"too few commits were seen to tell a pace: {seen}")
-        return seen[-1][1] - seen[0][1], seen[-1][0] - seen[0][0]
+        worker.until(lambda: self.committed() > started, _READY_S_MAX, "at its first commit")
+        time.sleep(warm_s)
+        before, begun_s = worker.acknowledged(topics.ACTIVITY), time.monotonic()
+        time.sleep(for_s)
+        after, ended_s = worker.acknowledged(topics.ACTIVITY), time.monotonic()
+        if started + after >= end:
+            raise BenchError(f"it was through with the {end - started:,} events of its backlog before the end")
+        worker.until(
+            lambda: self.committed() >= started + after, _COMMITTED_S_MAX, f"at the commit of {after:,} events"
+        )
+        return after - before, ended_s - begun_s
 
 
 @contextmanager

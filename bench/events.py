@@ -36,17 +36,20 @@ def plain(number: int, students: int, span_s: float = 60.0) -> Iterator[Sent]:
         yield Sent(student.encode(), value.encode(), at_ms)
 
 
-def real(number: int, students: int, from_ms: int, span_s: float, run: str = "bench") -> Iterator[Sent]:
+def real(
+    number: int, students: int, from_ms: int, span_s: float, run: str = "bench", school: str = ""
+) -> Iterator[Sent]:
     """What the gateway would write: `wire.events`, of students who each keep to one course and team.
 
-    `run` keeps the ids of different runs apart: an id counts once.
+    `run` keeps the ids of different runs apart: an id counts once. Their students are others too, unless they are of
+    one `school`.
     """
     rng = random.Random(SEED)  # noqa: S311 - a simulation
     step_ms = span_s * 1000 / number
     for index in range(number):
         student = int(rng.random() * students)
         at_ms = from_ms + int(index * step_ms)
-        yield one(f"{run}-{index:010d}", f"{run}-{student:07d}", student, at_ms)
+        yield one(f"{run}-{index:010d}", f"{school or run}-{student:07d}", student, at_ms)
 
 
 def all_of(students: int, each: int, from_ms: int, span_s: float, run: str) -> Iterator[Sent]:

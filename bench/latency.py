@@ -74,7 +74,7 @@ def maximum(app: Application) -> float:
     worker = app.worker("maximum")
     worker.child.start()
     try:
-        handled, seconds = app.pace(2.0, 5.0)
+        handled, seconds = app.pace(worker, 2.0, 5.0)
         deadline = time.monotonic() + _DRAIN_S_MAX
         while app.lag() > 0:
             if time.monotonic() > deadline:

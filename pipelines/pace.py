@@ -16,10 +16,10 @@ def gap_s(took_s: float, share: float, busy: float, least_s: float, most_s: floa
 
 
 class Busy:
-    """How busy this thread has been."""
+    """How busy this process has been: of its threads one at a time runs Python, so what another does is not idle."""
 
     def __init__(
-        self, wall_s: Callable[[], float] = time.monotonic, worked_s: Callable[[], float] = time.thread_time
+        self, wall_s: Callable[[], float] = time.monotonic, worked_s: Callable[[], float] = time.process_time
     ) -> None:
         self._wall_s = wall_s
         self._worked_s = worked_s

@@ -23,7 +23,7 @@ from wire.partials import SCORE_UNITS
 PLACES_MAX = 16  # courses and teams in two days; an event in one more is a dead letter
 TASKS_MAX = 300  # in two days, over all places; of one more only the event is counted
 RUNS_MAX = 36  # of one task's day, which span 3 h at least, so that no accepted event changes the first
-AT_ONCE = 30  # panes that lie behind every window are laid to rest so many at a time, and dropped, too
+AT_ONCE = 12  # panes that lie behind every window are laid to rest so many at a time, and dropped, too
 STUCK_MAX = 16  # tasks of a place whose failures are kept; with one more, the one failed at longest ago is forgotten
 
 # Struggling: so many failures at one task since the last success at it, spread over so long.
