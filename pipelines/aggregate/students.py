@@ -141,9 +141,9 @@ class Student(msgspec.Struct, array_like=True, gc=False):
     sessions: Sessions = msgspec.field(default_factory=Sessions)
 
     def wake(self, pane: int) -> None:
-        """Has all in `panes` that matters to an event in this one: itself, and the nearest before and behind it."""
+        """Has this pane, and the nearest behind it, in `panes`; the nearest before it may be the last that rests."""
         for place in self.places:
-            if place.resting is not None and pane < place.resting.last + LONGEST_WINDOW_MS // PANE_MS:
+            if place.resting is not None and pane <= place.resting.last:
                 place.wake()
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TypeVar
 
 import msgspec
@@ -219,8 +220,9 @@ def settle(pending: Iterable[Counters]) -> None:
 
 
 def _neighbours(places: Sequence[Place], pane: int) -> tuple[int | None, int | None]:
-    """The nearest active panes before and behind `pane`, which is not one of them."""
+    """The nearest active panes before and behind `pane`, which is not one of them, and for which they are awake."""
     newest = max(place.newest_pane for place in places)
     if newest < pane:  # nearly always
         return (newest if newest >= 0 else None), None
-    return windows.neighbours((number for place in places for number in place.panes), pane)
+    resting = [place.resting.last for place in places if place.resting is not None]
+    return windows.neighbours(chain(resting, *(place.panes for place in places)), pane)

@@ -206,6 +206,7 @@ def test_the_largest_record_of_a_student_is_one_that_kafka_takes() -> None:
     settings = AggregateSettings(lateness_s=lateness_s)
     first = NOON_MS // PANE_MS
     panes = (lateness_s * 1000 + LONGEST_WINDOW_MS + settings.clock_skew_s * 1000) // PANE_MS + 2
+    panes += 2 * students.AT_ONCE
     wide = "\N{PILE OF POO}" * (ID_MAX - 3)
     names = iter([f"{wide}{number:03}" for number in range(1_000)])
 
