@@ -32,12 +32,15 @@ class Delivery:
             self.wake()
 
     def wanted(self) -> set[TP]:
-        """The partitions to fetch now."""
+        """The partitions to fetch now. One alone may have all that may wait; each may have a batch, however many."""
         if self._paused:
             return set()
-        tps = [(tp, shard) for shard in self.shards.values() for tp in shard.partitions()]
-        share = max(self._limits.buffer_bytes // max(len(tps), 1), self._limits.batch_bytes)
-        return {tp for tp, shard in tps if shard.has_room(tp.topic, share)}
+        limits = self._limits
+        waiting = {
+            tp: shard.waiting(tp.topic) for shard in self.shards.values() if shard.open for tp in shard.partitions()
+        }
+        full = sum(waiting.values()) >= limits.buffer_bytes
+        return {tp for tp, size in waiting.items() if not full or size < limits.batch_bytes}
 
     async def until_wanted(self, timeout_s: float) -> None:
         self._room.clear()

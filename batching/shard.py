@@ -58,9 +58,9 @@ class Shard:
             queue.clear()
             self._bytes[topic] = 0
 
-    def has_room(self, topic: str, share: int) -> bool:
-        """`share`: bytes that may wait."""
-        return self.open and self._bytes[topic] < share
+    def waiting(self, topic: str) -> int:
+        """Bytes that no agent has taken yet."""
+        return self._bytes[topic]
 
     def put(self, chunk: Chunk) -> None:
         topic = chunk.tp.topic

@@ -131,8 +131,8 @@ class Application:
 
     def pace(self, worker: Worker, warm_s: float, for_s: float) -> tuple[int, float]:
         """Events that its agent was through with in a stretch, and the seconds that took. Call it with a backlog
-        waiting. Returns when all of them are committed too: commits come some seconds apart, and by the partition, so
-        by them alone a stretch cannot be told exactly."""
+        waiting. Returns when as many are committed too: commits come some seconds apart, and by the partition, so by
+        them alone a stretch cannot be told exactly."""
         started, end = self.committed(), asyncio.run(self._end(topics.ACTIVITY))
         worker.until(lambda: self.committed() > started, _READY_S_MAX, "at its first commit")
         time.sleep(warm_s)
@@ -140,7 +140,9 @@ class Application:
         time.sleep(for_s)
         after, ended_s = worker.acknowledged(topics.ACTIVITY), time.monotonic()
         if started + after >= end:
-            raise BenchError(f"it was through with the {end - started:,} events of its backlog before the end")
+            raise BenchError(
+                f"it was through with the {end - started:,} events of its backlog before the end: give it more"
+            )
         worker.until(
             lambda: self.committed() >= started + after, _COMMITTED_S_MAX, f"at the commit of {after:,} events"
         )

@@ -92,8 +92,9 @@ class Fold:
             self._replay_until = max(self._replay_until, student.guard)
             students.share(student)
             learner = self._learners[id_.encode()] = Learner(id_, student)
-            for of_scope, places in self._scopes.scopes_of(student.places):
-                of_scope.add_up(places)
+            with students.all_awake(student):
+                for of_scope, places in self._scopes.scopes_of(student.places):
+                    of_scope.add_up(places)
             self._scopes.stand(learner)
         return self
 

@@ -4,7 +4,8 @@ All of it is the same for any order of the events, so that a shuffled topic give
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import msgspec
@@ -145,6 +146,17 @@ class Student(msgspec.Struct, array_like=True, gc=False):
         for place in self.places:
             if place.resting is not None and pane <= place.resting.last:
                 place.wake()
+
+
+@contextmanager
+def all_awake(student: Student) -> Iterator[None]:
+    """All his panes are in `panes` meanwhile, to be looked at."""
+    before = [(place, place.panes, place.resting) for place in student.places if place.resting is not None]
+    for place, _, _ in before:
+        place.wake()
+    yield
+    for place, panes_, resting in before:
+        place.panes, place.resting = panes_, resting
 
 
 class DayStanding(NamedTuple):

@@ -93,9 +93,9 @@ class Sums:
         add_one(_at(self.days, day, DayCounts).members, events, sign)
 
     def add_up(self, places: Sequence[Place]) -> None:
-        """Puts in what one student's places in this scope say of his events."""
+        """Puts in what one student's places in this scope say of his events; all of his panes are awake."""
         for place in places:
-            for number, pane in place.whole().items():
+            for number, pane in place.panes.items():
                 self._pane(number).add(PaneCounts(pane.events, pane.attempts, pane.failures))
             for hour in place.hours:
                 _at(self.hours, hour.number, HourCounts).add(HourCounts(hour.events, hour.attempts, hour.failures))
@@ -108,7 +108,7 @@ class Sums:
                 day.score_sum += of.score_sum
                 day.score_bins = add_lists(day.score_bins, of.score_bins or ())
         before = None
-        for number in sorted({number for place in places for number in place.whole()}):
+        for number in sorted({number for place in places for number in place.panes}):
             add_one(self._pane(number).gaps, windows.gap(number, before), 1)
             before = number
 

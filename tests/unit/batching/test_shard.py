@@ -62,7 +62,7 @@ def test_small_chunks_that_gathered_are_one_batch() -> None:
     assert offsets(shard.take("a")) == [4, 5, 6, 7]
     shard.finish("a")
     assert shard.position == {"a": 11}
-    assert shard.has_room("a", 1)
+    assert shard.waiting("a") == 0
 
 
 def test_what_gathered_is_put_together_up_to_a_bound_of_bytes() -> None:
@@ -88,22 +88,13 @@ def test_control_records_move_the_position_only_behind_what_is_before_them() -> 
     assert shard.position == {"a": 6}
 
 
-def test_a_full_buffer_is_not_fetched_until_a_batch_is_taken() -> None:
-    shard = opened(batch_records=10)
-    assert shard.has_room("a", 1_500)
-    shard.put(chunk(0, 19))
-    assert not shard.has_room("a", 1_500)
-    shard.take("a")
-    assert shard.has_room("a", 1_500)
-
-
 def test_closing_forgets_what_was_not_taken_and_lets_the_rest_finish() -> None:
     shard = opened(batch_records=2)
     shard.put(chunk(0, 5))
     shard.take("a")
     shard.close()
     assert shard.take("a") is None
-    assert not shard.has_room("a", 10_000)
+    assert shard.waiting("a") == 0
     shard.finish("a")
     assert shard.position == {"a": 2}
     shard.begin({"a": 2}, {})
@@ -183,28 +174,27 @@ async def test_delivery_leaves_out_what_is_not_open() -> None:
         await asyncio.wait_for(delivery.take("a"), 0.01)
 
 
-@pytest.mark.parametrize(("partitions", "batches", "more"), [(1, 1, True), (1, 2, False), (2, 1, False), (2, 0, True)])
-def test_what_may_wait_is_shared_by_the_partitions(partitions: int, batches: int, more: bool) -> None:
-    assert (A in wanted_with(partitions, batches, batch_bytes=1)) == more
+async def test_what_waits_is_bounded_over_all_partitions_and_each_may_have_a_batch() -> None:
+    hot, cold = TP("a", 0), TP("a", 1)
+    size = waiting_of(10)
+    delivery = Delivery(Limits(buffer_bytes=2 * size, batch_bytes=size, batch_records=10))
+    delivery.shards = {number: opened(number=number, batch_records=10) for number in range(2)}
+    assert delivery.wanted() == {hot, cold}
+    delivery.put(chunk(0, 9, tp=hot))
+    assert delivery.wanted() == {hot, cold}  # it alone may have all there is
+    delivery.put(chunk(10, 19, tp=hot))
+    assert delivery.wanted() == {cold}
+    delivery.put(chunk(0, 9, tp=cold))
+    assert delivery.wanted() == set()
+    await delivery.take("a")
+    await delivery.take("a")
+    assert delivery.wanted() == {hot, cold}
 
 
-def test_a_batch_of_each_partition_may_wait_however_many_there_are() -> None:
-    assert A in wanted_with(partitions=50, batches=1, batch_bytes=1_000_000)
-
-
-def wanted_with(partitions: int, batches: int, batch_bytes: int) -> set[TP]:
-    """What is fetched where two batches may wait, and so many of A do."""
-    measured = opened()
-    measured.put(chunk(0, 9))
-    batch = measured.take("a")
-    assert batch is not None
-    delivery = Delivery(Limits(buffer_bytes=2 * batch.size, batch_bytes=batch_bytes))
-    delivery.shards = {number: opened(number=number) for number in range(partitions)}
-    for number in range(batches):
-        delivery.put(chunk(10 * number, 10 * number + 9))
-    wanted = delivery.wanted()
-    assert wanted | {A} == {TP("a", number) for number in range(partitions)}
-    return wanted
+def waiting_of(records: int) -> int:
+    shard = opened()
+    shard.put(chunk(0, records - 1))
+    return shard.waiting("a")
 
 
 async def test_paused_nothing_is_fetched_or_given_out_until_it_is_over() -> None:

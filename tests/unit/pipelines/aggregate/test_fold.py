@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from pipelines.aggregate import students
 from pipelines.aggregate.fold import Bounds, Fold
 from pipelines.aggregate.marker import Marker, SeenIds
+from pipelines.aggregate.panes import Counts, rest
 from pipelines.aggregate.points import HELP_OPEN_MS, PRESENT_PANES, STRUGGLING_PANES
 from pipelines.aggregate.sessions import Sessions
-from pipelines.aggregate.students import Counts, Day, Hour, Place, Stuck, Student, Task
+from pipelines.aggregate.students import Day, Hour, Place, Stuck, Student, Task
 from pipelines.aggregate.windows import LONGEST_WINDOW_MS, PANE_MS
 from pipelines.records import Message
 from pipelines.settings import AggregateSettings
@@ -210,6 +211,9 @@ def test_the_largest_record_of_a_student_is_one_that_kafka_takes() -> None:
     wide = "\N{PILE OF POO}" * (ID_MAX - 3)
     names = iter([f"{wide}{number:03}" for number in range(1_000)])
 
+    def of_panes(numbers: range) -> dict[int, Counts]:
+        return {first + pane: Counts(65_535, 65_535, 65_535) for pane in numbers}
+
     def place(number: int) -> Place:
         tasks = students.TASKS_MAX // students.PLACES_MAX // 3 + 1
         full = Day(
@@ -220,11 +224,12 @@ def test_the_largest_record_of_a_student_is_one_that_kafka_takes() -> None:
         stuck = Stuck(NOON_MS, [NOON_MS] * students.FAILURES_KEPT)
         return Place(
             f"{wide}{number:03}", f"{wide}{number:03}",
-            {first + pane: Counts(65_535, 65_535, 65_535) for pane in range(panes)},
+            of_panes(range(panes // 2)),
             tuple(Hour(first // 360 + hour, 2**32, 2**32, 2**32) for hour in range(5)),
             (full,) * 3,
             first, first, first, NOON_MS, NOON_MS,
             {f"{wide}{index:03}": stuck for index in range(students.STUCK_MAX)},
+            rest(None, of_panes(range(panes // 2, panes))),
         )  # fmt: skip
 
     sessions = Sessions([NOON_MS] * 80, NOON_MS, NOON_MS, {first + day: [2**16, NOON_MS] for day in range(3)})
