@@ -8,9 +8,7 @@ class Limits:
     unpacker: str = "lean"  # or "portable"
     batch_records: int = 5_000  # at some 3 µs a record the loop is held for 15 ms
     batch_bytes: int = 1_000_000  # what gathers is put together up to so much; estimated
-    buffer_bytes: int = (
-        16_000_000  # with so much waiting for the agents, only who has no batch of it is fetched; estimated
-    )
+    buffer_bytes: int = 16_000_000  # with so much waiting, only partitions with less than a batch of it are fetched
     fetch_max_wait_s: float = 0.05  # how long the broker may hold an empty fetch; Faust says 1.5
     fetch_min_bytes: int = 1  # ... or one with less than this
     flush_timeout_s: float = 20.0  # a commit that takes longer ends the process; below Faust's rebalance timeout of 60

@@ -24,12 +24,17 @@ TIMED_BAR = 0.6  # of the pace without event time and duplicates
 BARS = {"plain Faust": 60, "Kafka Streams": 1}
 
 
-def one_round(app: Application, name: str, backlog: int, stretch: Stretch, module: str = REAL) -> tuple[float, int]:
-    """Events a second, and how many partials its own merge had left unread by then."""
+def fill(app: Application, backlog: int, name: str) -> None:
+    """So much waits afterwards. `name`: of what is written, of the same students each time."""
     if (missing := backlog - app.lag()) > 0:
         from_ms = int((time.time() - SPAN_S) * 1000)
         written = events.real(missing, STUDENTS, from_ms, SPAN_S, run=name, school="school")
         broker.fill(app.kafka, topics.ACTIVITY, application.PARTITIONS, written)
+
+
+def one_round(app: Application, name: str, backlog: int, stretch: Stretch, module: str = REAL) -> tuple[float, int]:
+    """Events a second, and how many partials its own merge had left unread by then."""
+    fill(app, backlog, name)
     worker = app.worker(name, module=module)
     worker.child.start()
     try:

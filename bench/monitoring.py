@@ -16,15 +16,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import accounted, application, broker, cores, events, report
+from bench import accounted, application, cores, report
 from bench.accounted import Account
-from bench.aggregate import SPAN_S, STUDENTS
+from bench.aggregate import fill
 from bench.application import Application
 from bench.harness import PROJECT, BenchError, Stretch, beside, say
 from stack import answers, ports
 from stack.child import Child
 from stack.postgres import Postgres
-from wire import topics
 
 TITLE = "What monitoring costs"
 SCRAPE_S = 5.0
@@ -74,12 +73,6 @@ def scraped(*found: int) -> Iterator[None]:
 
     with beside(turns):
         yield
-
-
-def fill(app: Application, backlog: int, name: str) -> None:
-    from_ms = int((time.time() - SPAN_S) * 1000)
-    written = events.real(max(0, backlog - app.lag()), STUDENTS, from_ms, SPAN_S, run=name)
-    broker.fill(app.kafka, topics.ACTIVITY, application.PARTITIONS, written)
 
 
 def one_round(app: Application, postgres: Postgres, name: str, stretch: Stretch) -> tuple[Account, Account]:

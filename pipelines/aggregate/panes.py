@@ -8,6 +8,8 @@ import msgspec
 
 from pipelines.aggregate.compact import SAME_MAX, extended, same_number
 
+AT_ONCE = 12  # so many are laid to rest, and dropped, at a time
+
 
 class Counts(msgspec.Struct, array_like=True, gc=False):
     """Of a pane. Only the one in which the student is now is his own."""
@@ -45,3 +47,15 @@ def rest(resting: Resting | None, panes: Mapping[int, Counts]) -> Resting | None
         first, last, before = min(first, resting.first), max(last, resting.last), resting.packed
     more = [(number, of.events, of.attempts, of.failures) for number, of in panes.items()]
     return Resting(same_number(first), same_number(last), extended(before, more))
+
+
+def settled(
+    panes: dict[int, Counts], resting: Resting | None, first: int, first_awake: int
+) -> tuple[dict[int, Counts], Resting | None]:
+    """Both, with those before `first_awake` at rest and those before `first` dropped, or few of them not yet."""
+    if panes and min(panes) < first_awake - AT_ONCE:
+        resting = rest(resting, {number: counts for number, counts in panes.items() if number < first_awake})
+        panes = {number: counts for number, counts in panes.items() if number >= first_awake}
+    if resting is not None and resting.first < first - AT_ONCE:
+        resting = resting.since(first)
+    return panes, resting

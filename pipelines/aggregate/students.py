@@ -24,7 +24,6 @@ from wire.partials import SCORE_UNITS
 PLACES_MAX = 16  # courses and teams in two days; an event in one more is a dead letter
 TASKS_MAX = 300  # in two days, over all places; of one more only the event is counted
 RUNS_MAX = 36  # of one task's day, which span 3 h at least, so that no accepted event changes the first
-AT_ONCE = 12  # panes that lie behind every window are laid to rest so many at a time, and dropped, too
 STUCK_MAX = 16  # tasks of a place whose failures are kept; with one more, the one failed at longest ago is forgotten
 
 # Struggling: so many failures at one task since the last success at it, spread over so long.
@@ -339,10 +338,7 @@ def settle(student: Student, complete_from_ms: int, closed_ms: int) -> None:
     kept_day = min(first_kept, max(first_kept - 1, min(student.sessions.open_days(), default=first_kept)))
     student.sessions.drop(kept_day)
     for place in student.places:
-        if place.panes and min(place.panes) < first_awake - AT_ONCE:
-            _lay_to_rest(place, first_awake)
-        if place.resting and place.resting.first < first_pane - AT_ONCE:
-            place.resting = place.resting.since(first_pane)
+        place.panes, place.resting = panes.settled(place.panes, place.resting, first_pane, first_awake)
         if any(hour.number < first_hour for hour in place.hours):
             place.hours = tuple(hour for hour in place.hours if hour.number >= first_hour)
         if any(day.number < kept_day for day in place.days):
@@ -352,11 +348,6 @@ def settle(student: Student, complete_from_ms: int, closed_ms: int) -> None:
             place.stuck = {id_: of for id_, of in place.stuck.items() if of.touched_ms >= since_ms}
     if not all(place.is_kept(first_kept) for place in student.places):
         student.places = tuple(place for place in student.places if place.is_kept(first_kept))
-
-
-def _lay_to_rest(place: Place, first_awake: int) -> None:
-    place.resting = panes.rest(place.resting, {at: of for at, of in place.panes.items() if at < first_awake})
-    place.panes = {at: of for at, of in place.panes.items() if at >= first_awake}
 
 
 def is_kept(student: Student) -> bool:

@@ -92,9 +92,12 @@ def test_closing_forgets_what_was_not_taken_and_lets_the_rest_finish() -> None:
     shard = opened(batch_records=2)
     shard.put(chunk(0, 5))
     shard.take("a")
+    delivery = Delivery(Limits())
+    delivery.shards[0] = shard
+    assert delivery.wanted() == {A}
     shard.close()
     assert shard.take("a") is None
-    assert shard.waiting("a") == 0
+    assert delivery.wanted() == set()
     shard.finish("a")
     assert shard.position == {"a": 2}
     shard.begin({"a": 2}, {})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipelines.aggregate import students
 from pipelines.aggregate.fold import Bounds, Fold
 from pipelines.aggregate.marker import Marker, SeenIds
-from pipelines.aggregate.panes import Counts, rest
+from pipelines.aggregate.panes import AT_ONCE, Counts, rest
 from pipelines.aggregate.points import HELP_OPEN_MS, PRESENT_PANES, STRUGGLING_PANES
 from pipelines.aggregate.sessions import Sessions
 from pipelines.aggregate.students import Day, Hour, Place, Stuck, Student, Task
@@ -207,7 +207,7 @@ def test_the_largest_record_of_a_student_is_one_that_kafka_takes() -> None:
     settings = AggregateSettings(lateness_s=lateness_s)
     first = NOON_MS // PANE_MS
     panes = (lateness_s * 1000 + LONGEST_WINDOW_MS + settings.clock_skew_s * 1000) // PANE_MS + 2
-    panes += 2 * students.AT_ONCE
+    panes += 2 * AT_ONCE
     wide = "\N{PILE OF POO}" * (ID_MAX - 3)
     names = iter([f"{wide}{number:03}" for number in range(1_000)])
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pipelines.aggregate import panes, students
 from pipelines.aggregate.compact import extended
 from pipelines.aggregate.learners import Learner
-from pipelines.aggregate.panes import Counts
+from pipelines.aggregate.panes import AT_ONCE, Counts
 from pipelines.aggregate.student_values import StudentView
-from pipelines.aggregate.students import AT_ONCE, Place, Student
+from pipelines.aggregate.students import Place, Student
 from pipelines.aggregate.windows import LONGEST_WINDOW_MS, MINUTE_PANES, PANE_MS
 from wire.partials import DISTINCT_PANES
 
