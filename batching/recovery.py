@@ -19,6 +19,7 @@ from faust.types import TP
 
 from batching import telemetry
 from batching.shard import Shard
+from batching.starting import started
 from batching.tables import WriteBehindTable
 from batching.unpack import Unpacker
 
@@ -64,7 +65,9 @@ class Recovery:
         told: dict[int, dict[str, int]] = {shard.number: {} for shard in shards}
         if not shards or not self._tables:
             return told
-        async with self._new_consumer() as consumer:
+        async with asyncio.timeout(_ASK_S):
+            consumer = await started(self._new_consumer)
+        try:
             tps = [TopicPartition(table.changelog, shard.number) for shard in shards for table in self._tables]
             await self._check(consumer)
             ends = await asyncio.wait_for(consumer.end_offsets(tps), _ASK_S)
@@ -80,6 +83,8 @@ class Recovery:
                     table.reset(shard.number)
                     left[TP(table.changelog, shard.number)] = (table, here[table.changelog])
             await self._read(consumer, left, starts, told)
+        finally:
+            await consumer.stop()
         return told
 
     async def _check(self, consumer: AIOKafkaConsumer) -> None:

@@ -10,11 +10,14 @@ BatchBuilder futures giving the offset of the batch's first record.
 import asyncio
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
+
+from batching.starting import started
 
 _YIELD_RECORDS = 500  # encoded between two turns of the loop
 
@@ -34,17 +37,21 @@ class Writer:
         self.transactional_id = f"{app.conf.id}-{number}"
         self._number = number
         self._group = app.conf.id
-        self._producer = AIOKafkaProducer(
+        self._new_producer = partial(
+            AIOKafkaProducer,
             **settings,
             transactional_id=self.transactional_id,
             transaction_timeout_ms=int(app.limits.flush_timeout_s * 2000),
         )
+        self._producer: Any = None  # until it has started
 
     async def start(self) -> None:
         """Fences the earlier owners; returns when no transaction of theirs is under way."""
-        await self._producer.start()
+        self._producer = await started(self._new_producer)
 
     async def stop(self) -> None:
+        if self._producer is None:
+            return
         try:
             await asyncio.wait_for(self._producer.stop(), 5)
         except (KafkaError, TimeoutError):

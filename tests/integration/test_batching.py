@@ -4,14 +4,16 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from counting import Counting
 from counting_trouble import POINTS, Trouble
 from running import eventually
 
+from batching.starting import started
 from stack.kafka import Kafka
 
 SEED, ROUNDS = 7, 10
@@ -184,6 +186,28 @@ async def test_a_broker_that_restarts(own_kafka: Kafka, tmp_path: Path) -> None:
                 await asyncio.to_thread(own_kafka.start)
         await app.carried_through(process)
         assert await app.counted() == app.sent
+
+
+@pytest.mark.parametrize("kind", [AIOKafkaConsumer, AIOKafkaProducer])
+async def test_a_client_starts_when_its_broker_is_back(kind: Any, own_kafka: Kafka) -> None:
+    """As those of a worker do that restores meanwhile. (One left open is a warning, so an error.)"""
+    await asyncio.to_thread(own_kafka.kill)
+    tried = 0
+
+    def make() -> Any:
+        nonlocal tried
+        tried += 1
+        return kind(bootstrap_servers=own_kafka.address)
+
+    async def again() -> bool:
+        return tried >= 3
+
+    async with asyncio.TaskGroup() as tasks:
+        starting = tasks.create_task(started(make))
+        await eventually(again, 10, "it tries again")
+        assert not starting.done()
+        await asyncio.to_thread(own_kafka.start)
+    await starting.result().stop()
 
 
 async def test_told_to_stop_while_it_waits_for_its_group(counting: Counting) -> None:

@@ -1,0 +1,36 @@
+"""Starting clients of aiokafka's while a broker may be on its way back."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
+
+log = logging.getLogger(__name__)
+
+Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer)
+
+_PAUSE_S, _PAUSE_S_MAX = 0.1, 2.0
+
+
+async def started(make: Callable[[], Client]) -> Client:
+    """One of what `make` makes, once a broker takes it; for how long to try is the caller's to say. Raises aiokafka's
+    errors where a broker was there and refused it."""
+    pause_s = _PAUSE_S
+    while True:
+        client = make()
+        try:
+            await client.start()
+        except KafkaConnectionError as error:
+            log.warning("no broker: %s; trying again", error)
+            await client.stop()
+        except BaseException:
+            await client.stop()
+            raise
+        else:
+            return client
+        await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311 -- jitter, not a secret
+        pause_s = min(2 * pause_s, _PAUSE_S_MAX)
