@@ -11,7 +11,7 @@ that a replay would need.
 """
 
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pipelines.aggregate import students
@@ -102,10 +102,10 @@ class Fold:
     def learners(self) -> Iterable[Learner]:
         return self._learners.values()
 
-    def fold(self, records: Iterable[Record]) -> Batch:
+    def fold(self, records: Sequence[Record]) -> Batch:
         return self.take(self.read(records))
 
-    def read(self, records: Iterable[Record]) -> list[Read]:
+    def read(self, records: Sequence[Record]) -> list[Read]:
         """What the records hold. Changes nothing, so what raises here may be tried again with fewer of them."""
         return read(records, self._bounds.skew_ms)
 

@@ -1,6 +1,6 @@
 """Records to events, or why not. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -20,24 +20,35 @@ class Rejected(NamedTuple):
 Read = tuple[Record, ReadEvent | Rejected]
 
 
-def read(records: Iterable[Record], skew_ms: int) -> list[Read]:
+def read(records: Sequence[Record], skew_ms: int) -> list[Read]:
     """What the records hold. `skew_ms`: a time further ahead of the record's own is a wrong clock."""
-    out: list[Read] = []
-    decode = events.read
-    for record in records:
-        value = record.value
-        # A control character in an id is written with a backslash in JSON, all but DEL.
-        if value is not None and b"\\" not in value and b"\x7f" not in value:
-            try:
-                event = decode(value)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                pass
-            else:
-                if 0 <= event.occurred_at_ms <= record.timestamp + skew_ms:
-                    out.append((record, event))
-                    continue
-        out.append((record, _read_strictly(record, skew_ms)))
-    return out
+    values = [record.value for record in records]
+    return [
+        (record, event)
+        if event is not None and 0 <= event.occurred_at_ms <= record.timestamp + skew_ms
+        else (record, _read_strictly(record, skew_ms))
+        for record, event in zip(records, _all(values) or map(_one, values), strict=True)
+    ]
+
+
+def _all(values: Sequence[bytes | None]) -> list[ReadEvent] | None:
+    """Where nothing is to be said of any of them; it takes half the time."""
+    try:
+        return list(map(events.read, values)) if _is_plain(b"".join(values)) else None  # type: ignore[arg-type]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):  # the last of a record without a value
+        return None
+
+
+def _one(value: bytes | None) -> ReadEvent | None:
+    try:
+        return events.read(value) if value is not None and _is_plain(value) else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _is_plain(json: bytes) -> bool:
+    """A control character in an id is written with a backslash in JSON, all but DEL."""
+    return b"\\" not in json and b"\x7f" not in json
 
 
 def _read_strictly(record: Record, skew_ms: int) -> ReadEvent | Rejected:
