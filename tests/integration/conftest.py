@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from doors import AtTheDoor, at_the_door, make_topics
@@ -7,6 +8,13 @@ from doors import AtTheDoor, at_the_door, make_topics
 from gateway import schema
 from gateway.database import Database, connected
 from stack.kafka import Kafka
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_left_open_is_told_of_its_own_file() -> Iterator[None]:
+    """A connection that nobody closed is an error when it is collected: in the middle of whichever test, otherwise."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
