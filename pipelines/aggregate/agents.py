@@ -31,9 +31,10 @@ Value = TypeVar("Value")
 
 APP = "aggregate"
 OUTGOING_MAX = 10_000  # late and dead records of a partition that wait to be told; with more its agent waits too
-# The same of panes, each of which makes a dozen values and more. History has hundreds of times as many of them in its
-# events as a full school has live, and telling what was read of it in a second would take longer than a flush may.
-PANES_MAX = 2_000
+# The same of minutes of students, and of panes of scopes: each makes a dozen values and more. History has hundreds of
+# times as many of them in its events as a full school has live, and telling what was read of it in a second would take
+# longer than a flush may.
+NEW_MAX = 2_000
 
 
 def now_ms() -> int:
@@ -68,20 +69,20 @@ class Telling(ABC):
     async def run(self, batches: AsyncIterator[Batch]) -> None:
         async for batch in batches:
             with self._worker.batch(self.topic, len(batch.records)):
-                new_panes = await self._take(batch)
+                new = await self._take(batch)
                 self._due.read(batch.partition, batch.next_offset, self._shard(batch.partition).highwater[self.topic])
                 self.publisher.wake()
                 if len(self._outgoing[batch.partition]) > OUTGOING_MAX:
                     await self.publisher.told(batch.partition)
-                await self._keep_up(batch.partition, new_panes)
+                await self._keep_up(batch.partition, new)
 
     @abstractmethod
     async def _take(self, batch: Batch) -> int:
-        """Returns how many new panes of students or scopes are to be told."""
+        """Returns how much that is new, by the measure of NEW_MAX, is to be told."""
 
-    async def _keep_up(self, partition: int, new_panes: int) -> None:
+    async def _keep_up(self, partition: int, new: int) -> None:
         """Returns when there is not too much to be told."""
-        if new_panes > PANES_MAX:
+        if new > NEW_MAX:
             self._due.changed(partition)
             self._due.committing(partition)  # after a restart, too: it would only be more by the next commit
             await self.publisher.told(partition)

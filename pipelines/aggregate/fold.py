@@ -24,7 +24,7 @@ from pipelines.aggregate.panes import Counts
 from pipelines.aggregate.reading import Read, Rejected, by_its_key, read
 from pipelines.aggregate.scopes import Scopes
 from pipelines.aggregate.students import NOTED, SESSION_ENDED, Place, Student
-from pipelines.aggregate.windows import DAY_MS, DAY_PANES, HOUR_MS, HOUR_PANES, PANE_MS
+from pipelines.aggregate.windows import DAY_MS, DAY_PANES, HOUR_MS, HOUR_PANES, MINUTE_PANES, PANE_MS
 from pipelines.records import Record
 from wire import events, probe
 from wire.dead_letters import Reason
@@ -64,7 +64,7 @@ class Fold:
         self._scopes = Scopes()
         self._changed: list[Learner] = []  # to be told
         self._echoes: dict[str, Echo] = {}  # to be told: of each door the newest
-        self.new_panes = 0  # of students, since all was last told
+        self.new_minutes = 0  # of students, since all was last told
         self._unwritten: set[Learner] = set()
         self._id_records: dict[str, int] = {}  # key → generation, of what is in the changelog
         self._replay_until = -1  # some student may have been further than the marker
@@ -241,8 +241,8 @@ class Fold:
         number = same_number(number)
         learner.student.wake(number)
         if number not in place.panes:
+            self.new_minutes += number // MINUTE_PANES != place.newest_pane // MINUTE_PANES
             self._scopes.new_pane(learner, place, number)
-            self.new_panes += 1
         if event.kind != SESSION_ENDED:
             place.seen_pane = max(place.seen_pane, number)
         pane = place.panes[number]
@@ -282,7 +282,7 @@ class Fold:
             learner.changed = None
         self._unwritten.update(self._changed)
         self._changed.clear()
-        self.new_panes = 0
+        self.new_minutes = 0
         return out
 
     def changes(self, closed_ms: int = sys.maxsize) -> dict[str, Student | None]:

@@ -8,7 +8,7 @@ import structlog
 
 from batching import Batch, bisect
 from pipelines import dead_letters, telemetry
-from pipelines.aggregate.agents import PANES_MAX, Telling, letter_record, msgpack, now_ms, put, update_record
+from pipelines.aggregate.agents import NEW_MAX, Telling, letter_record, msgpack, now_ms, put, update_record
 from pipelines.aggregate.fold import Batch as Taken
 from pipelines.aggregate.fold import Bounds
 from pipelines.aggregate.folded import FoldedPartition
@@ -31,7 +31,7 @@ from wire.scopes import Scope
 
 log = structlog.get_logger(__name__)
 
-SHARE = 0.1  # of the time, for telling students' values and partials
+SHARE = 0.05  # of the time, for telling students' values and partials
 COSTLY_S = 0.005  # to tell all of one partition
 ALL_AGAIN_MS = 500  # where it costs; where many partitions do, each rests for the others, too
 
@@ -102,7 +102,7 @@ class Folding(Telling):
             for scope, what in changed(following, read, taken):
                 self._trails[partition].add(scope, what)
             following.end()
-        return folded.fold.new_panes
+        return folded.fold.new_minutes
 
     def _collect(self, partition: int) -> Iterable[Outgoing]:
         """All of it, where that is cheap, or was last done a while ago and no other partition has just cost as much, or
@@ -112,7 +112,7 @@ class Folding(Telling):
         if folded is None:
             return
         again_ms = self._all_again_ms.get(partition, 0)
-        soon = again_ms and wall_ms < max(again_ms, self._rested_ms) and folded.fold.new_panes <= PANES_MAX
+        soon = again_ms and wall_ms < max(again_ms, self._rested_ms) and folded.fold.new_minutes <= NEW_MAX
         if soon and partition not in self._committing:
             yield from map(update_record, folded.of_rare_students())
             return

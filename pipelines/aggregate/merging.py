@@ -17,7 +17,7 @@ from wire import partials, topics
 
 log = structlog.get_logger(__name__)
 
-SHARE = 0.05  # of the time, for telling scopes' values
+SHARE = 0.03  # of the time, for telling scopes' values
 
 
 class Merging(Telling):

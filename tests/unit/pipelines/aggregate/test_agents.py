@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from batching import Batch, Limits
 from batching.shard import Shard
-from pipelines.aggregate.agents import PANES_MAX
+from pipelines.aggregate.agents import NEW_MAX
 from pipelines.aggregate.folding import COSTLY_S, Folding
 from pipelines.aggregate.merging import Merging
 from pipelines.outlet import Outgoing, Outlet
@@ -297,15 +297,15 @@ async def test_but_a_commit_does_not_wait_for_the_end_of_a_backlog() -> None:
 
 
 async def test_of_history_no_more_is_taken_in_than_can_be_told_before_a_commit() -> None:
-    """Years of it are read in seconds, and every pane of a student or scope makes a dozen values."""
-    log = records([event("s1", 10 * pane) for pane in range(PANES_MAX + 1)])
+    """Years of it are read in seconds, and every minute of a student and every pane of a scope makes a dozen values."""
+    log = records([event("s1", 60 * minute) for minute in range(NEW_MAX + 1)])
     source, life = Life({}, [NOON_MS]), Life({}, [NOON_MS], outlet=(outlet := Unanswered()))
-    await life.fold(log[:PANES_MAX])
-    await outlet.holds_up(life.fold([log[PANES_MAX]]))
+    await life.fold(log[:NEW_MAX])
+    await outlet.holds_up(life.fold([log[NEW_MAX]]))
     assert told_of(outlet.told) == {"student:s1"}
     assert life.tick() == []
 
-    await source.fold(log[:PANES_MAX])
+    await source.fold(log[:NEW_MAX])
     said = values(source.tick(), topics.PARTIALS)
     both = [Message(offset, NOON_MS, b"k", value) for offset, value in enumerate(said)]
     half = len(both) // 2  # one scope; the other is the school, or the course
