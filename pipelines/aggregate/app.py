@@ -11,7 +11,7 @@ from pipelines.settings import AggregateSettings
 from pipelines.worker import AnyWorker, Worker, create_app, producer_maker, run
 from wire import topics
 
-# Some 15 ms of folding. A transaction takes some thirty turns of the loop, and under load each waits for a batch.
+# Some 4 ms of folding. A transaction takes some thirty turns of the loop, and under load each waits for a batch.
 BATCH_RECORDS = 500
 TOLD = (topics.PARTIALS, topics.METRICS, topics.LATE, topics.DEAD_LETTERS, topics.AUDIT, topics.BALANCES)
 
