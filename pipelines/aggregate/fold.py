@@ -124,6 +124,7 @@ class Fold:
         ids_max = self._bounds.ids_max
         find, changed, delays = self._learners.get, self._changed, marker.delays
         known, known_old, fresh = ids.ids, ids.old, ids.fresh
+        pane, hour, of_hour = -1, -1, [0]  # of the event before
         for record, event in read:
             offset = record.offset
             if offset <= at:
@@ -162,10 +163,11 @@ class Fold:
             known.add(id_)
             fresh.append(id_)
             number = at_ms // PANE_MS
-            hour = number // HOUR_PANES
-            of_hour = delays.get(hour)
-            if of_hour is None:
-                of_hour = delays[hour] = [0] * DELAY_BUCKETS
+            if number != pane:
+                pane, hour = number, number // HOUR_PANES
+                if hour not in delays:
+                    delays[hour] = [0] * DELAY_BUCKETS
+                of_hour = delays[hour]
             # The first of DELAY_BOUNDS_MS that is not below it.
             delay_ms = event.received_at_ms - at_ms
             of_hour[0 if delay_ms <= 250 else min(((delay_ms - 1) // 250).bit_length(), DELAY_BUCKETS - 1)] += 1
