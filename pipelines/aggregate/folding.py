@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 SHARE = 0.05  # of the time, for telling students' values and partials
 COSTLY_S = 0.005  # to tell all of one partition
+RARE_S = 0.15  # who changed once is told of so soon under load; what costs has a pace of its own
 ALL_AGAIN_MS = 500  # where it costs; where many partitions do, each rests for the others, too
 
 
@@ -49,7 +50,7 @@ class Folding(Telling):
         wall_ms: Callable[[], int] = now_ms,
         costly_s: float = COSTLY_S,
     ) -> None:
-        super().__init__(worker, topics.ACTIVITY, outlet, SHARE, wall_ms)
+        super().__init__(worker, topics.ACTIVITY, outlet, SHARE, wall_ms, RARE_S)
         self._costly_s = costly_s
         self._bounds = bounds(settings)
         self._grace_ms = settings.grace_s * 1000
