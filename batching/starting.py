@@ -17,19 +17,19 @@ _PAUSE_S, _PAUSE_S_MAX = 0.1, 2.0
 
 
 async def started(make: Callable[[], Client]) -> Client:
-    """One of what `make` makes, once a broker takes it; for how long to try is the caller's to say. Raises aiokafka's
-    errors where a broker was there and refused it."""
+    """One of what `make` makes, once it has reached a broker; for how long to try is the caller's to say. A login or a
+    certificate that is refused looks like no broker. Raises aiokafka's other errors."""
     pause_s = _PAUSE_S
     while True:
         client = make()
         try:
             await client.start()
-        except KafkaConnectionError as error:
-            log.warning("no broker: %s; trying again", error)
+        except BaseException as error:
             await client.stop()
-        except BaseException:
-            await client.stop()
-            raise
+            # What a transactional producer hears while it begins comes wrapped.
+            if not isinstance(error, KafkaConnectionError) and not isinstance(error.__cause__, KafkaConnectionError):
+                raise
+            log.warning("cannot connect: %s; trying again", error)
         else:
             return client
         await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311 -- jitter, not a secret

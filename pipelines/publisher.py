@@ -26,11 +26,10 @@ class Source(Protocol):
 class Publisher:
     """Of one source: one publication at a time, of all partitions; folding goes on meanwhile."""
 
-    def __init__(self, outlet: Outlet, source: Source, share: float, longest_s: float = LONGEST_S) -> None:
-        """`share`: of the time of a busy core that telling may take. `longest_s`: from one tick to the next."""
+    def __init__(self, outlet: Outlet, source: Source, share: float) -> None:
+        """`share`: of the time of a busy core that telling may take."""
         self._source = source
         self._share = share
-        self._longest_s = longest_s
         self._outlet = outlet
         self._something = asyncio.Event()
         self._under_way: asyncio.Task[None] | None = None
@@ -40,6 +39,10 @@ class Publisher:
     def wake(self) -> None:
         """The source has something to say."""
         self._something.set()
+
+    def paced(self, cost_s: float) -> None:
+        """So much of what the source is telling just now it makes up for itself: the next tick does not wait for it."""
+        self._cost_s -= cost_s
 
     async def run(self) -> None:
         """The tick. The first thing after a quiet time is told at once."""
@@ -51,7 +54,7 @@ class Publisher:
                 await asyncio.shield(self._under_way)
             await self._publish()
             cost_s, self._cost_s = self._cost_s, 0.0
-            await asyncio.sleep(gap_s(cost_s, self._share, busy.share(), QUIET_S, self._longest_s))
+            await asyncio.sleep(gap_s(cost_s, self._share, busy.share(), QUIET_S, LONGEST_S))
 
     async def told(self, partition: int) -> None:
         """Returns when Kafka has acknowledged all that the partition has to say now; raises what publishing raises."""

@@ -18,7 +18,7 @@ from batching.shard import Shard
 from pipelines import dead_letters
 from pipelines.aggregate.due import Due
 from pipelines.outlet import Outgoing, Outlet
-from pipelines.publisher import LONGEST_S, Publisher
+from pipelines.publisher import Publisher
 from pipelines.records import Record
 from pipelines.tracing import Trail
 from pipelines.worker import App, Worker
@@ -47,15 +47,9 @@ class Telling(ABC):
     name: ClassVar[str]
 
     def __init__(
-        self,
-        worker: Worker[App],
-        topic: str,
-        outlet: Outlet,
-        share: float,
-        wall_ms: Callable[[], int],
-        longest_s: float = LONGEST_S,
+        self, worker: Worker[App], topic: str, outlet: Outlet, share: float, wall_ms: Callable[[], int]
     ) -> None:
-        self.publisher = Publisher(outlet, self, share, longest_s)
+        self.publisher = Publisher(outlet, self, share)
         self._worker = worker
         self.topic = topic
         self._wall_ms = wall_ms

@@ -124,7 +124,7 @@ class Fold:
         ids_max = self._bounds.ids_max
         find, changed, delays = self._learners.get, self._changed, marker.delays
         known, known_old, fresh = ids.ids, ids.old, ids.fresh
-        pane, hour, of_hour = -1, -1, [0]  # of the event before
+        pane, hour, of_hour = -1, -1, [0]  # of the last event that came so far
         for record, event in read:
             offset = record.offset
             if offset <= at:
@@ -192,7 +192,7 @@ class Fold:
                 counted += scored(units)
             learner.counted += counted
             if learner.changed is None:
-                learner.changed = [number]
+                learner.changed = {number}
                 changed.append(learner)
             if event.task_id is not None:
                 complete_from_ms = now_ms - lateness_ms
@@ -251,8 +251,8 @@ class Fold:
         place.panes[number] = learner.pane = Counts(pane.events, pane.attempts, pane.failures)
         learner.hour, learner.day = place.hour(number // HOUR_PANES), place.day(number // DAY_PANES)
         learner.pane_number = number
-        if learner.changed is not None and number not in learner.changed:
-            learner.changed.append(number)
+        if learner.changed is not None:
+            learner.changed.add(number)
         return None
 
     @property
@@ -277,9 +277,9 @@ class Fold:
         """Something has been folded since all was last told."""
         return bool(self._changed)
 
-    def changed(self) -> list[tuple[Learner, list[int]]]:
+    def changed(self) -> list[tuple[Learner, Collection[int]]]:
         """The students changed since the last call, with the panes in which they were."""
-        out = [(learner, learner.changed or []) for learner in self._changed]
+        out: list[tuple[Learner, Collection[int]]] = [(learner, learner.changed or ()) for learner in self._changed]
         for learner in self._changed:
             learner.changed = None
         self._unwritten.update(self._changed)

@@ -33,7 +33,6 @@ log = structlog.get_logger(__name__)
 
 SHARE = 0.05  # of the time, for telling students' values and partials
 COSTLY_S = 0.005  # to tell all of one partition
-RARE_S = 0.15  # who changed once is told of so soon under load; what costs has a pace of its own
 ALL_AGAIN_MS = 500  # where it costs; where many partitions do, each rests for the others, too
 
 
@@ -50,7 +49,7 @@ class Folding(Telling):
         wall_ms: Callable[[], int] = now_ms,
         costly_s: float = COSTLY_S,
     ) -> None:
-        super().__init__(worker, topics.ACTIVITY, outlet, SHARE, wall_ms, RARE_S)
+        super().__init__(worker, topics.ACTIVITY, outlet, SHARE, wall_ms)
         self._costly_s = costly_s
         self._bounds = bounds(settings)
         self._grace_ms = settings.grace_s * 1000
@@ -126,7 +125,9 @@ class Folding(Telling):
         costly = took_s > self._costly_s
         self._all_again_ms[partition] = wall_ms + ALL_AGAIN_MS if costly else 0
         if costly:
-            self._rested_ms = wall_ms + 1000 * gap_s(took_s, SHARE, self._busy.share(), 0, LONGEST_S)
+            rest_s = gap_s(took_s, SHARE, self._busy.share(), 0, LONGEST_S)
+            self._rested_ms = max(self._rested_ms, wall_ms + 1000 * rest_s)
+            self.publisher.paced(took_s)
         self._committing.discard(partition)
         self._trails[partition].clear()
 

@@ -21,7 +21,7 @@ class Learner:
         self.id = id_
         self.seed = hash_of(id_.encode(), 0)  # of the hashes of event ids, which are told apart by student
         self.student = student
-        self.changed: list[int] | None = None  # panes, since all was last told
+        self.changed: set[int] | None = None  # panes, since all was last told
         self.told_with = -1  # which telling of all he was told with because he had changed, or since which
         self.told_day = b""  # what was told last of the newest day, and of how he stands
         self.told_now = b""

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from counting import Counting
 from counting_trouble import POINTS, Trouble
-from running import eventually
+from running import PATIENCE, eventually
 
 from batching.starting import started
 from stack.kafka import Kafka
@@ -188,7 +189,7 @@ async def test_a_broker_that_restarts(own_kafka: Kafka, tmp_path: Path) -> None:
         assert await app.counted() == app.sent
 
 
-@pytest.mark.parametrize("kind", [AIOKafkaConsumer, AIOKafkaProducer])
+@pytest.mark.parametrize("kind", [AIOKafkaConsumer, partial(AIOKafkaProducer, transactional_id="begins")])
 async def test_a_client_starts_when_its_broker_is_back(kind: Any, own_kafka: Kafka) -> None:
     """As those of a worker do that restores meanwhile. (One left open is a warning, so an error.)"""
     await asyncio.to_thread(own_kafka.kill)
@@ -202,7 +203,10 @@ async def test_a_client_starts_when_its_broker_is_back(kind: Any, own_kafka: Kaf
     async def again() -> bool:
         return tried >= 3
 
-    async with asyncio.TaskGroup() as tasks:
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(started(make), 0.5)
+    tried = 0
+    async with asyncio.timeout(60 * PATIENCE), asyncio.TaskGroup() as tasks:
         starting = tasks.create_task(started(make))
         await eventually(again, 10, "it tries again")
         assert not starting.done()

@@ -1,6 +1,7 @@
 """When something has been told. The broker is a stand-in that acknowledges when the test says so."""
 
 import asyncio
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -127,3 +128,32 @@ async def test_after_a_quiet_time_the_tick_tells_at_once_and_then_what_has_come_
     await eventually(again, 10, "it tells the rest")
     assert broker.parcels[1] == [Outgoing("counts", b"0", b"6")]
     tick.cancel()
+
+
+@pytest.mark.parametrize(("paced_s", "waited_for"), [(0.0, 3.0), (2.0, 1.0)])
+async def test_what_a_source_paces_itself_keeps_no_tick_waiting(
+    paced_s: float, waited_for: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, costs = itertools.count(0.0, 3.0), []
+
+    def gap_s(cost_s: float, *_: float) -> float:
+        costs.append(cost_s)
+        return 0.0
+
+    monkeypatch.setattr("pipelines.publisher.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("pipelines.publisher.gap_s", gap_s)
+    publisher, counter, broker = made()
+    collect = counter.collect
+
+    def dear(partition: int) -> Iterable[Outgoing]:
+        publisher.paced(paced_s)
+        return collect(partition)
+
+    monkeypatch.setattr(counter, "collect", dear)
+    broker.acknowledges.set()
+    counter.count(0)
+    publisher.wake()
+    tick = asyncio.create_task(publisher.run())
+    await turns()
+    tick.cancel()
+    assert costs == [waited_for]
