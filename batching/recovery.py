@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
@@ -93,7 +92,13 @@ class Recovery:
         """A changelog with other partitions than its source would never be found again."""
         deadline = time.monotonic() + _ASK_S
         while True:
-            cluster = await self._cluster(consumer, deadline)
+            try:
+                cluster = await consumer._client.fetch_all_metadata()  # the public calls know only what is subscribed
+            except KafkaError:  # a broker that is on its way back is waited for
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_AGAIN_S)
+                continue
             for table in self._tables:
                 source = cluster.partitions_for_topic(table.source)
                 if source and not cluster.partitions_for_topic(table.changelog):
@@ -109,16 +114,6 @@ class Recovery:
                 told = ", ".join(f"{topic}: {count}" for count, topic in counts)
                 raise RecoveryError(f"sources and changelogs must have the same partitions, but have {told}")
             await asyncio.sleep(_AGAIN_S)  # one that has just been created is not known at once
-
-    async def _cluster(self, consumer: AIOKafkaConsumer, deadline: float) -> ClusterMetadata:
-        """The public calls know only what is subscribed. A broker that is on its way back is waited for."""
-        while True:
-            try:
-                return await consumer._client.fetch_all_metadata()
-            except KafkaError:
-                if time.monotonic() > deadline:
-                    raise
-            await asyncio.sleep(_AGAIN_S)
 
     async def _read(
         self,

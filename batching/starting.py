@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +26,16 @@ async def started(make: Callable[[], Client]) -> Client:
             await client.start()
         except BaseException as error:
             await client.stop()
-            # What a transactional producer hears while it begins comes wrapped.
-            if not isinstance(error, KafkaConnectionError) and not isinstance(error.__cause__, KafkaConnectionError):
+            if not _unreachable(error):
                 raise
             log.warning("cannot connect: %s; trying again", error)
         else:
             return client
         await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311 -- jitter, not a secret
         pause_s = min(2 * pause_s, _PAUSE_S_MAX)
+
+
+def _unreachable(error: BaseException) -> bool:
+    """Also as a transactional producer wraps it while it begins. Not what cancels, whatever that comes of."""
+    causes = (error, error.__cause__)
+    return isinstance(error, KafkaError) and any(isinstance(one, KafkaConnectionError) for one in causes)

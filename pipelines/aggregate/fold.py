@@ -124,7 +124,7 @@ class Fold:
         ids_max = self._bounds.ids_max
         find, changed, delays = self._learners.get, self._changed, marker.delays
         known, known_old, fresh = ids.ids, ids.old, ids.fresh
-        pane, hour, of_hour = -1, -1, [0]  # of the last event that came so far
+        pane, hour, of_hour = -1, -1, [0]  # of the last event that was counted
         for record, event in read:
             offset = record.offset
             if offset <= at:

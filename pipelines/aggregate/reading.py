@@ -19,6 +19,8 @@ class Rejected(NamedTuple):
 
 Read = tuple[Record, ReadEvent | Rejected]
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 def read(records: Sequence[Record], skew_ms: int) -> list[Read]:
     """What the records hold. `skew_ms`: a time further ahead of the record's own is a wrong clock."""
@@ -33,16 +35,17 @@ def read(records: Sequence[Record], skew_ms: int) -> list[Read]:
 
 def _all(values: Sequence[bytes | None]) -> list[ReadEvent] | None:
     """Their events, in half the time; None where there is one that `_one` has to look at."""
+    given = [value for value in values if value is not None]
     try:
-        return list(map(events.read, values)) if _is_plain(b"".join(values)) else None  # type: ignore[arg-type]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):  # the last of a record without a value
+        return list(map(events.read, given)) if len(given) == len(values) and _is_plain(b"".join(given)) else None
+    except _UNREADABLE:
         return None
 
 
 def _one(value: bytes | None) -> ReadEvent | None:
     try:
         return events.read(value) if value is not None and _is_plain(value) else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         return None
 
 
@@ -61,7 +64,7 @@ def _read_strictly(record: Record, skew_ms: int) -> ReadEvent | Rejected:
         event = events.read(record.value)
     except msgspec.ValidationError as error:
         return Rejected(record, Reason.INVALID, str(error))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         return Rejected(record, Reason.NOT_JSON, str(error))
     if (ahead_ms := event.occurred_at_ms - record.timestamp) > skew_ms:
         return Rejected(record, Reason.FUTURE, f"occurred_at is {ahead_ms / 1000:.0f} s ahead of the record's time")
