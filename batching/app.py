@@ -95,13 +95,18 @@ class BatchingApp(faust.App):  # type: ignore[misc]
         key_type: type[Key] = bytes,  # type: ignore[assignment]
         encode: Callable[[Value], bytes] = bytes,  # type: ignore[assignment]
         decode: Callable[[bytes], Value] = bytes,  # type: ignore[assignment]
+        keeps: bool = True,
     ) -> WriteBehindTable[Key, Value]:
         """A table with the changelog `<app>-<name>-changelog` and the partitions of its source, a batch topic. Values
-        are bytes, or what `encode` and `decode` make bytes of; `encode` is called at a flush, not at each change."""
+        are bytes, or what `encode` and `decode` make bytes of; `encode` is called at a flush, not at each change.
+
+        `keeps=False`: who uses it holds all of it in a form of his own. He takes what has been restored (`taken`), and
+        of what he has `put` in, nothing is left when it is flushed.
+        """
         if source not in self.batch_topics:
             raise ImproperlyConfigured(f"table {name}: its source {source} is no batch topic of this app")
         changelog = f"{self.conf.id}-{name}-changelog"
-        table = WriteBehindTable(name, changelog, source, key_type, encode, decode)
+        table = WriteBehindTable(name, changelog, source, key_type, encode, decode, keeps)
         self.write_behind.append(table)
         return table
 

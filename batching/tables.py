@@ -1,6 +1,6 @@
 """Tables that are dictionaries, and write their changelog by the flush: each key once, however often it changed."""
 
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -32,6 +32,20 @@ class TablePartition(MutableMapping[Key, Value]):
 
     def touch(self, keys: Iterable[Key]) -> None:
         self.dirty.update(dict.fromkeys(keys))
+
+    def put(self, changes: Mapping[Key, Value | None]) -> None:
+        """Sets them; None: the key is deleted, also where it is not here."""
+        for key, value in changes.items():
+            if value is None:
+                self.data.pop(key, None)
+            else:
+                self.data[key] = value
+        self.touch(changes)
+
+    def taken(self) -> dict[Key, Value]:
+        """What has been restored, of a table that does not keep it: it is the caller's from now on."""
+        data, self.data = self.data, {}
+        return data
 
     def __getitem__(self, key: Key) -> Value:
         return self.data[key]
@@ -65,6 +79,7 @@ class WriteBehindTable(Generic[Key, Value]):
         key_type: type[Key],
         encode: Callable[[Value], bytes],
         decode: Callable[[bytes], Value],
+        keeps: bool = True,
     ) -> None:
         self.name = name
         self.changelog = changelog
@@ -72,6 +87,7 @@ class WriteBehindTable(Generic[Key, Value]):
         self._text = key_type is str
         self._encode = encode
         self._decode = decode
+        self._keeps = keeps
         self._partitions: dict[int, TablePartition[Key, Value]] = {}
 
     def partition(self, number: int) -> TablePartition[Key, Value]:
@@ -114,7 +130,7 @@ class WriteBehindTable(Generic[Key, Value]):
             raw = key.encode() if isinstance(key, str) else key
             if raw == POSITION or not isinstance(raw, bytes):
                 raise ValueError(f"table {self.name}, partition {number}: it may not have the key {raw!r}")
-            value = data.get(key)
+            value = data.get(key) if self._keeps else data.pop(key, None)
             yield raw, None if value is None else self._encode(value)
 
 

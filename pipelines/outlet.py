@@ -86,10 +86,12 @@ class Parcel:
         self._to = to
         self._filled: dict[tuple[str, int], list[Any]] = {}
         self._now_ms = int(time.time() * 1000)
+        self.bytes = 0
 
     def put(self, record: Outgoing) -> None:
         topic, key, value, _, headers = record
         for partition in self._to(record):
+            self.bytes += len(value or b"")
             batches = self._filled.setdefault((topic, partition), [])
             at_ms = self._now_ms
             if not batches or batches[-1].append(timestamp=at_ms, key=key, value=value, headers=headers) is None:

@@ -10,6 +10,7 @@ from pipelines.pace import Busy, gap_s
 
 QUIET_S = 0.1  # nobody sees a difference between this and less
 LONGEST_S = 5.0  # a dashboard whose values are older says nothing about now
+PARCEL_BYTES = 4_000_000  # a full one is on its way before more is collected: it is in memory three times until then
 
 
 class Source(Protocol):
@@ -76,6 +77,9 @@ class Publisher:
                 for record in self._source.collect(partition):
                     parcel.put(record)
                 self._cost_s += time.perf_counter() - began
+                if parcel.bytes >= PARCEL_BYTES:
+                    await parcel.delivered()
+                    parcel = await self._outlet.parcel()
                 await asyncio.sleep(0)
             await parcel.delivered()
         finally:

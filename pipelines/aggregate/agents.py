@@ -8,7 +8,7 @@ offsets, all or nothing.
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
@@ -26,7 +26,6 @@ from wire import metrics, topics
 from wire.dead_letters import DeadLetter
 from wire.metrics import ScopeUpdate
 
-Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 APP = "aggregate"
@@ -133,14 +132,6 @@ def letter_record(letter: DeadLetter) -> Outgoing:
     return Outgoing(topics.DEAD_LETTERS, letter.key, dead_letters.write(APP, letter))
 
 
-def put(table: MutableMapping[Key, Value], changes: Mapping[Key, Value | None]) -> None:
-    for key, value in changes.items():
-        if value is None:
-            table.pop(key, None)
-        else:
-            table[key] = value
-
-
 def msgpack(of: type[Any]) -> dict[str, Any]:
-    """How a table keeps structs of a type."""
-    return {"encode": msgspec.msgpack.Encoder().encode, "decode": msgspec.msgpack.Decoder(of).decode}
+    """Of a table with structs of a type, which the agent holds as he needs them."""
+    return {"keeps": False, "encode": msgspec.msgpack.Encoder().encode, "decode": msgspec.msgpack.Decoder(of).decode}

@@ -33,7 +33,8 @@ class Auditing(Telling):
         self._table = worker.app.write_behind_table("audit", source=topics.AUDIT, key_type=str, **msgpack(Books))
 
     def restore(self, partition: int) -> None:
-        books = self._books[partition] = self._table.partition(partition).get(str(partition)) or Books(partition)
+        held = self._table.partition(partition).taken()
+        books = self._books[partition] = held.get(str(partition)) or Books(partition)
         self._told[partition] = {balance.minute_ms: balance for balance in books.balances()}
         self._due.restored(partition)
         self._measure(books)
@@ -82,7 +83,7 @@ class Auditing(Telling):
     def store(self, partition: int) -> None:
         if partition in self._changed:
             self._changed.discard(partition)
-            self._table.partition(partition)[str(partition)] = self._books[partition]
+            self._table.partition(partition).put({str(partition): self._books[partition]})
 
     def _measure(self, books: Books) -> None:
         for stage, difference in books.differences().items():

@@ -73,11 +73,12 @@ class FoldedPartition:
         self._told = progress
         return chain(self.fold.partials(), self.fold.echoes(), news)
 
-    def of_students(self) -> list[ScopeUpdate]:
-        """The values of the students that changed, and of those whose values time has changed. After `to_merge`."""
+    def of_students(self) -> Iterator[ScopeUpdate]:
+        """The values of the students that changed, and of those whose values time has changed. After `to_merge`;
+        to be read to its end."""
         return self._values.updates(self.fold.changed())
 
-    def of_rare_students(self) -> list[ScopeUpdate]:
+    def of_rare_students(self) -> Iterator[ScopeUpdate]:
         """Of the students that changed those who had not when all was told last. All are told of later."""
         return self._values.of_some(self.fold.stand_anew(self._values.telling))
 

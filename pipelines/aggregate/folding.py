@@ -8,7 +8,7 @@ import structlog
 
 from batching import Batch, bisect
 from pipelines import dead_letters, telemetry
-from pipelines.aggregate.agents import NEW_MAX, Telling, letter_record, msgpack, now_ms, put, update_record
+from pipelines.aggregate.agents import NEW_MAX, Telling, letter_record, msgpack, now_ms, update_record
 from pipelines.aggregate.fold import Batch as Taken
 from pipelines.aggregate.fold import Bounds
 from pipelines.aggregate.folded import FoldedPartition
@@ -64,8 +64,8 @@ class Folding(Telling):
         self._markers = table("partitions", source=topics.ACTIVITY, key_type=str, **msgpack(Marker))
 
     def restore(self, partition: int) -> None:
-        marker = self._markers.partition(partition).get(str(partition)) or Marker(partition)
-        held, seen = self._students.partition(partition).data, self._ids.partition(partition).data
+        marker = self._markers.partition(partition).taken().get(str(partition)) or Marker(partition)
+        held, seen = self._students.partition(partition).taken(), self._ids.partition(partition).taken()
         log.info("partition restored", partition=partition, students=len(held), offset=marker.offset)
         self._folded[partition] = FoldedPartition(marker, self._bounds, self._grace_ms, held, seen, self._wall_ms())
         self._due.restored(partition)
@@ -143,10 +143,10 @@ class Folding(Telling):
     def store(self, partition: int) -> None:
         folded = self._folded[partition]
         changed, seen = folded.changes()
-        put(self._students.partition(partition), changed)
-        put(self._ids.partition(partition), seen)
+        self._students.partition(partition).put(changed)
+        self._ids.partition(partition).put(seen)
         if folded.promise(self._wall_ms()):
-            self._markers.partition(partition)[str(partition)] = folded.fold.marker
+            self._markers.partition(partition).put({str(partition): folded.fold.marker})
 
 
 def changed(following: Following, read: Iterable[Read], taken: Taken) -> Iterator[tuple[bytes, Context]]:

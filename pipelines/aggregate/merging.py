@@ -8,7 +8,7 @@ import structlog
 from batching import Batch
 from pipelines import telemetry
 from pipelines.aggregate import merge
-from pipelines.aggregate.agents import Telling, msgpack, now_ms, put, update_record
+from pipelines.aggregate.agents import Telling, msgpack, now_ms, update_record
 from pipelines.aggregate.merge import Held, Merge, Window
 from pipelines.outlet import Outgoing, Outlet
 from pipelines.settings import AggregateSettings
@@ -38,7 +38,7 @@ class Merging(Telling):
         self._windows = worker.app.write_behind_table("windows", source=topics.PARTIALS, **msgpack(Held))
 
     def restore(self, partition: int) -> None:
-        stored = {merge.decode_key(key): held for key, held in self._windows.partition(partition).data.items()}
+        stored = {merge.decode_key(key): held for key, held in self._windows.partition(partition).taken().items()}
         log.info("partition restored", partition=partition, windows=len(stored))
         self._merges[partition] = self._restored(partition, stored, self._wall_ms())
         self._due.restored(partition)
@@ -73,7 +73,7 @@ class Merging(Telling):
 
     def store(self, partition: int) -> None:
         changes = self._merges[partition].changes(self._wall_ms())
-        put(self._windows.partition(partition), {merge.encode_key(window): of for window, of in changes.items()})
+        self._windows.partition(partition).put({merge.encode_key(window): of for window, of in changes.items()})
 
 
 def merge_restorer(settings: AggregateSettings) -> Callable[[int, Mapping[Window, Held], int], Merge]:

@@ -1,7 +1,7 @@
 """What is told of the students of one partition of `activity`, who live in no other: without a detour over merge. No
 client library; the clock is an argument."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 
 import msgspec
@@ -144,20 +144,19 @@ class StudentValues:
         self._awake = {learner for learner in learners if not StudentView(learner).asleep(self.told)}
         return self
 
-    def of_some(self, learners: Iterable[Learner]) -> list[ScopeUpdate]:
-        """What has changed of these; they are told of again with all the others."""
+    def of_some(self, learners: Iterable[Learner]) -> Iterator[ScopeUpdate]:
+        """What has changed of these; they are told of again with all the others. To be read to its end."""
         clock = self.time.clock
         if clock.closed_ms > self.told.closed_ms:
-            return []  # what is closed is told with the others, once
+            return  # what is closed is told with the others, once
         passage = Passage(clock, clock, self._kept_closed_ms)
-        out: list[ScopeUpdate] = []
         for learner in learners:
-            out += self._told(learner, StudentView(learner), passage, learner.changed or ())
-        return out
+            yield from self._told(learner, StudentView(learner), passage, learner.changed or ())
 
-    def updates(self, changed: Iterable[tuple[Learner, Collection[int]]]) -> list[ScopeUpdate]:
-        """What has changed, and what the passing of time has changed. `changed`: students since the last call, with the
-        panes in which they were."""
+    def updates(self, changed: Iterable[tuple[Learner, Collection[int]]]) -> Iterator[ScopeUpdate]:
+        """What has changed, and what the passing of time has changed, one after the other, since together they are
+        several times what is kept of the students. To be read to its end before anything else is asked for. `changed`:
+        students since the last call, with the panes in which they were."""
         passage = Passage(self.told, self.time.clock, self._kept_closed_ms)
         self.told = passage.clock
         self.telling += 1
@@ -167,14 +166,12 @@ class StudentValues:
         if passage.moved or passage.closes:
             learners = self._learners if passage.closes_a_day else self._awake
         asleep: list[Learner] = []
-        out: list[ScopeUpdate] = []
         for learner in learners:
             view = StudentView(learner)
-            out += self._told(learner, view, passage, panes_of.get(learner, ()))
+            yield from self._told(learner, view, passage, panes_of.get(learner, ()))
             if (passage.moved or passage.closes) and view.asleep(passage.clock):
                 asleep.append(learner)
         self._awake.difference_update(asleep)
-        return out
 
     def _told(self, learner: Learner, view: StudentView, passage: Passage, panes: Collection[int]) -> list[ScopeUpdate]:
         days: set[int] = set()

@@ -96,7 +96,7 @@ class Recount:
                     continue
                 # A copy, as through Kafka: fold goes on counting in what it has said.
                 self._merge.apply(partials.decode(partials.encode(said)), self._read_ms[partition])
-            yield partition, folded.of_students()
+            yield partition, list(folded.of_students())
             folded.changes()
             folded.promise(now_ms)
         self._merge.time.advance()

@@ -13,9 +13,9 @@ from batching.tables import POSITION, WriteBehindTable, position_record
 Table = WriteBehindTable[str, int]
 
 
-def table() -> Table:
+def table(keeps: bool = True) -> Table:
     fresh: Table = WriteBehindTable(
-        "t", "app-t-changelog", "source", str, msgspec.json.encode, msgspec.json.Decoder(int).decode
+        "t", "app-t-changelog", "source", str, msgspec.json.encode, msgspec.json.Decoder(int).decode, keeps
     )
     fresh.reset(0)
     return fresh
@@ -46,6 +46,17 @@ def test_a_change_while_the_changes_are_read_is_the_next_flush_s() -> None:
     it.partition(0)["a"] = 2
     assert list(reading) == []
     assert dict(it.changes(0)) == {b"a": b"2"}
+
+
+def test_who_holds_all_of_it_himself_takes_what_was_restored_and_what_is_flushed_is_gone() -> None:
+    it = table(keeps=False)
+    it.restore(0, [Line(0, 0, b"a", b"1"), Line(1, 0, b"b", b"2"), Line(2, 0, b"c", b"3")])
+    assert it.partition(0).taken() == {"a": 1, "b": 2, "c": 3}
+    assert dict(it.partition(0)) == {}
+    it.partition(0).put({"a": 5, "b": None, "d": 6})
+    it.partition(0).put({"d": None, "e": 7})
+    assert dict(it.changes(0)) == {b"a": b"5", b"b": None, b"d": None, b"e": b"7"}
+    assert (dict(it.partition(0)), dict(it.changes(0))) == ({}, {})
 
 
 def test_a_partition_that_is_not_ours() -> None:

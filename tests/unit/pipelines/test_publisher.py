@@ -28,9 +28,11 @@ class Broker:
 class _Parcel:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
+        self.bytes = 0
 
     def put(self, record: Outgoing) -> None:
         self._broker.parcels[-1].append(record)
+        self.bytes += len(record.value or b"")
 
     async def delivered(self) -> None:
         await self._broker.acknowledges.wait()
@@ -85,6 +87,25 @@ async def test_who_commits_waits_for_no_other_partition() -> None:
     broker.acknowledges.set()
     await asyncio.gather(publisher.told(0), publisher.told(1))
     assert [[record.key for record in parcel] for parcel in broker.parcels] == [[b"0"], [b"1"]]
+
+
+async def test_a_full_parcel_is_on_its_way_before_more_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.publisher.PARCEL_BYTES", 2)
+    publisher, counter, broker = made()
+    counter.at = {0: 0, 1: 98, 2: 0, 3: 0}
+    for partition in counter.at:
+        counter.count(partition)
+    publisher.wake()
+    tick = asyncio.create_task(publisher.run())
+    await turns()
+    values = [[record.value for record in parcel] for parcel in broker.parcels]
+    assert (values, counter.dirty) == ([[b"1", b"99"]], {2, 3})
+    counter.count(0)  # folded meanwhile: for the next publication
+    broker.acknowledges.set()
+    await turns()
+    values = [[record.value for record in parcel] for parcel in broker.parcels if parcel]
+    assert (values, counter.dirty) == ([[b"1", b"99"], [b"1", b"1"]], {0})
+    tick.cancel()
 
 
 async def test_who_has_nothing_to_say_waits_for_nobody() -> None:

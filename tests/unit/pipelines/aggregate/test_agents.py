@@ -44,6 +44,7 @@ class Unanswered:
     def __init__(self) -> None:
         self.told: list[Outgoing] = []
         self.put = self.told.append
+        self.bytes = 0
         self._asked, self._acknowledges = asyncio.Event(), asyncio.Event()
 
     async def parcel(self) -> "Unanswered":
