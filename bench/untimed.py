@@ -23,7 +23,7 @@ SEEN = """
     if now_ms >= ids.ends_ms:
         ids.roll(now_ms)
         known, known_old, fresh = ids.ids, ids.old, ids.fresh
-    id_ = hash_of(event.event_id.encode(), learner.seed)
+    id_ = hash_of(event.event_id.encode(), learner.seed) & ID_BITS
     if id_ in known or id_ in known_old:
         again.append(offset)
         continue

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaProducer
 
 from batching import BatchingApp, Limits
 from logs import lines, stacks
-from pipelines import telemetry
+from pipelines import memory, telemetry
 from pipelines.alive import Pulse, Web
 from pipelines.pace import Busy, gap_s
 from pipelines.reading import ByTheBatch, Reading
@@ -132,6 +132,7 @@ class Worker(Generic[AppT]):
         self.app = app
         self.settings = settings
         self.pulse = Pulse(app, settings, reading or ByTheBatch(app))
+        app.task(memory.give_back)
         self._batch_seconds = telemetry.BATCH_SECONDS.labels(app.conf.id)
         self._records_of = cache(partial(telemetry.RECORDS.labels, app.conf.id))  # by topic
         self.traces = Tracer(settings.traces, f"classpulse-{app.conf.id}")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pipelines.aggregate import students
 from pipelines.aggregate.compact import same_number
-from pipelines.aggregate.dedupe import Ids, hash_of
+from pipelines.aggregate.dedupe import ID_BITS, Ids, hash_of
 from pipelines.aggregate.lanes import EVENT, scored
 from pipelines.aggregate.learners import Learner
 from pipelines.aggregate.marker import Marker, SeenIds
@@ -40,7 +40,7 @@ ECHOES_MAX = 100  # not told yet; a year of probes read at once leaves its newes
 class Bounds(NamedTuple):
     lateness_ms: int  # further behind the partition's newest event: late
     skew_ms: int  # further ahead of the record's timestamp: a wrong clock
-    ids_max: int = 100_000  # event ids of one generation (aggregate/dedupe.py)
+    ids_max: int = 78_000  # event ids of one generation (aggregate/dedupe.py)
     places_max: int = students.PLACES_MAX  # courses and teams of one student
 
 
@@ -153,7 +153,7 @@ class Fold:
             if now_ms >= ids.ends_ms:
                 ids.roll(now_ms)
                 known, known_old, fresh = ids.ids, ids.old, ids.fresh
-            id_ = hash_of(event.event_id.encode(), learner.seed)
+            id_ = hash_of(event.event_id.encode(), learner.seed) & ID_BITS
             if id_ in known or id_ in known_old:
                 again.append(offset)
                 continue

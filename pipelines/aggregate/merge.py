@@ -13,6 +13,7 @@ import msgspec
 
 from pipelines.aggregate import windows
 from pipelines.aggregate.clock import Clock, Kept, Timekeeper
+from pipelines.aggregate.compact import same_number
 from pipelines.aggregate.ledger import BySource, Ledger, Panes
 from pipelines.aggregate.points import Reading
 from pipelines.aggregate.telling import Passage, Teller, in_parcels
@@ -158,7 +159,7 @@ class Merge:
             else:
                 scope = self._scope(window.scope)
                 if window.kind == "pane":
-                    scope.by_pane.restore_packed(window.number, held.panes, wall_ms)
+                    scope.by_pane.restore_packed(same_number(window.number), held.panes, wall_ms)
                 else:
                     scope.ledgers[window.kind].restore(window.number, getattr(held, _FIELDS[window.kind]), wall_ms)
         self.time = Timekeeper.restore(sources, grace_ms, kept, wall_ms)
@@ -213,7 +214,7 @@ class Merge:
             if (number + 1) * window_ms <= self._dropped_ms and number not in ledger.touched_ms:
                 self.refused += 1
             else:
-                ledger.take(number, said.partition, said.offset, of, wall_ms)
+                ledger.take(same_number(number), said.partition, said.offset, of, wall_ms)
 
     def updates(self) -> list[ScopeUpdate]:
         """What has changed since the last call, and what the passing of time has changed; newest window last."""
