@@ -126,11 +126,13 @@ class WriteBehindTable(Generic[Key, Value]):
         """What is dirty, encoded as it is when it is asked for; clean from now on. None: deleted."""
         partition = self._partitions[number]
         data, dirty, partition.dirty = partition.data, partition.dirty, {}
+        if not self._keeps:
+            partition.data = {}
         for key in dirty:
             raw = key.encode() if isinstance(key, str) else key
             if raw == POSITION or not isinstance(raw, bytes):
                 raise ValueError(f"table {self.name}, partition {number}: it may not have the key {raw!r}")
-            value = data.get(key) if self._keeps else data.pop(key, None)
+            value = data.get(key)
             yield raw, None if value is None else self._encode(value)
 
 

@@ -10,7 +10,7 @@ from pipelines.pace import Busy, gap_s
 
 QUIET_S = 0.1  # nobody sees a difference between this and less
 LONGEST_S = 5.0  # a dashboard whose values are older says nothing about now
-PARCEL_BYTES = 4_000_000  # a full one is on its way before more is collected: it is in memory three times until then
+PARCEL_BYTES = 4_000_000  # a full one is acknowledged before more is collected: it is in memory three times until then
 
 
 class Source(Protocol):
@@ -72,6 +72,8 @@ class Publisher:
         try:
             parcel = await self._outlet.parcel()
             for partition in list(partitions):
+                if partition not in self._source.dirty:  # lost while a parcel was on its way
+                    continue
                 began = time.perf_counter()
                 self._telling.add(partition)
                 for record in self._source.collect(partition):

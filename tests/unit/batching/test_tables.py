@@ -57,6 +57,11 @@ def test_who_holds_all_of_it_himself_takes_what_was_restored_and_what_is_flushed
     it.partition(0).put({"d": None, "e": 7})
     assert dict(it.changes(0)) == {b"a": b"5", b"b": None, b"d": None, b"e": b"7"}
     assert (dict(it.partition(0)), dict(it.changes(0))) == ({}, {})
+    it.partition(0).put({"a": 1, "b": 1})
+    reading = it.changes(0)
+    assert next(reading) == (b"a", b"1")
+    it.partition(0).put({"b": 2})
+    assert (list(reading), dict(it.changes(0))) == ([(b"b", b"1")], {b"b": b"2"})
 
 
 def test_a_partition_that_is_not_ours() -> None:

@@ -101,10 +101,11 @@ async def test_a_full_parcel_is_on_its_way_before_more_is_collected(monkeypatch:
     values = [[record.value for record in parcel] for parcel in broker.parcels]
     assert (values, counter.dirty) == ([[b"1", b"99"]], {2, 3})
     counter.count(0)  # folded meanwhile: for the next publication
+    counter.dirty.discard(2)  # and this one lost
     broker.acknowledges.set()
     await turns()
     values = [[record.value for record in parcel] for parcel in broker.parcels if parcel]
-    assert (values, counter.dirty) == ([[b"1", b"99"], [b"1", b"1"]], {0})
+    assert (values, counter.dirty) == ([[b"1", b"99"], [b"1"]], {0})
     tick.cancel()
 
 
