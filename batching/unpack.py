@@ -6,7 +6,7 @@ leave out control records and, with `read_committed`, the records of aborted tra
 
 Lean relies on these private parts of aiokafka 0.14 (consumer/fetcher.py): Fetcher._records, _subscriptions, _closed,
 _create_fetch_waiter, _notify, _wait_consume_future; FetchResult.check_assignment, has_more, _update_position,
-_partition_records; PartitionRecords._records, _check_crcs, _isolation_level, _consume_aborted_up_to,
+_partition_records; PartitionRecords._records, _records_iterator, _check_crcs, _isolation_level, _consume_aborted_up_to,
 _contains_abort_marker, _aborted_producers, next_fetch_offset. Both read a partition's position and highwater from
 `consumer._subscription`, because the public calls wait.
 """
@@ -121,9 +121,13 @@ class Lean:
     @staticmethod
     def _take(result: Any, tp: Any, limit: int) -> list[Record] | None:
         """The records of whole record batches until there are `limit`; None where the result is out of date."""
-        if not result.check_assignment(tp) or not result.has_more():
+        if not result.has_more():
             return None
         part = result._partition_records
+        # It refers to `part`, which would live with its whole fetch until the garbage collector comes by.
+        part._records_iterator = None
+        if not result.check_assignment(tp):
+            return None
         batches = part._records
         committed_only = part._isolation_level == internals.READ_COMMITTED
         position = part.next_fetch_offset

@@ -1,5 +1,6 @@
 """One suite for both unpackers, on record batches as a real broker stores and sends them."""
 
+import gc
 import uuid
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka import codec as codecs
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.consumer import fetcher
 from aiokafka.errors import UnsupportedCodecError
 from faust.types import TP
 from running import eventually
@@ -91,6 +93,19 @@ async def send_batch(producer: AIOKafkaProducer, tp: TP, values: list[bytes]) ->
     for value in values:
         assert batch.append(key=None, value=value, timestamp=None) is not None
     await (await producer.send_batch(batch, tp.topic, partition=0))
+
+
+async def test_what_was_read_is_gone_without_the_garbage_collector(kafka: Kafka, unpacker: Unpacker, tp: TP) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with AIOKafkaProducer(bootstrap_servers=kafka.address) as producer:
+            for _ in range(5):
+                await send_batch(producer, tp, [bytes(1_000)] * 10)
+        assert len((await read(kafka, unpacker, tp, limit=20, fetch_bytes=25_000)).values) == 50
+        assert [one for one in gc.get_objects() if isinstance(one, fetcher.PartitionRecords)] == []
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
