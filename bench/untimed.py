@@ -30,7 +30,7 @@ SEEN = """
     if len(known) >= ids_max:
         ids.roll(now_ms)
         known, known_old, fresh = ids.ids, ids.old, ids.fresh
-    known.add(id_)
+    known[id_] = 1
     fresh.append(id_)
 """
 

@@ -49,7 +49,7 @@ class AggregateSettings(WorkerSettings):
         3600, ge=300, le=10_800, description="an event further behind its partition's newest one is late"
     )
     grace_s: int = Field(120, ge=0, le=3600, description="a window is final when the watermark is so far past its end")
-    # A set of more than 78,000 takes twice as much. With 8 partitions and 1,000 events/s so many come in 10 min.
+    # More than 78,000 take twice as much memory. With 8 partitions and 1,000 events/s so many come in 10 min.
     dedupe_ids_max: int = Field(
         78_000, ge=1_000, description="event ids kept of a partition and generation; two generations are kept"
     )

@@ -160,7 +160,7 @@ class Fold:
             if len(known) >= ids_max:
                 ids.roll(now_ms)
                 known, known_old, fresh = ids.ids, ids.old, ids.fresh
-            known.add(id_)
+            known[id_] = 1
             fresh.append(id_)
             number = at_ms // PANE_MS
             if number != pane:
