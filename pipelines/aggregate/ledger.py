@@ -1,10 +1,13 @@
 """What each source partition said of the windows of one kind, of one scope, and what that adds up to. Pure."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import msgspec
 
+from pipelines.aggregate.blocks import Blocks
+from pipelines.aggregate.compact import same_number
 from wire.partials import PaneCounts
 
 
@@ -15,8 +18,10 @@ class Counts(Protocol):
 CountsT = TypeVar("CountsT", bound=Counts)
 BySource = dict[int, tuple[int, CountsT]]  # source partition → (offset, counts)
 
+Said = list[tuple[int, BySource[PaneCounts]]]  # of panes, by number
+
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(BySource[PaneCounts]).decode
+_decode = msgspec.msgpack.Decoder(Said).decode
 
 
 class Ledger(Generic[CountsT]):
@@ -88,49 +93,44 @@ class Ledger(Generic[CountsT]):
 
 
 class Panes(Ledger[PaneCounts]):
-    """There are hundreds in an hour of each scope, and few change: what was said of the others is kept as it is
-    written, which takes a tenth of the memory."""
+    """There are hundreds in an hour of each scope, and few change: of the others, what was said is laid to rest."""
 
-    __slots__ = ("_packed",)
+    __slots__ = ("_resting",)
 
     def __init__(self) -> None:
         super().__init__(PaneCounts)
-        self._packed: dict[int, bytes] = {}  # of what is not in `said`; or is, and has not changed since
+        # What is in `touched_ms` and not in `said`. And here and there what was dropped, until all around it is.
+        self._resting = Blocks(_decode)
 
-    def restore_packed(self, number: int, packed: bytes, wall_ms: int) -> None:
-        """What `written` gave."""
-        self._packed[number] = packed
-        self.touched_ms[number] = wall_ms
+    def restore_written(self, panes: Mapping[int, bytes], wall_ms: int) -> None:
+        """What `written` gave of all that are held."""
+        self._resting.add([(number, msgspec.Raw(written)) for number, written in panes.items()])
+        self.touched_ms = dict.fromkeys(panes, wall_ms)
 
     def take(self, number: int, source: int, offset: int, counts: PaneCounts, wall_ms: int) -> None:
-        packed = self._packed.pop(number, None)
-        if packed is not None and number not in self.said:
-            self.said[number] = _decode(packed)
+        if number in self.touched_ms and number not in self.said:
+            self.said.update(self._held(self._resting.take(number)))
         super().take(number, source, offset, counts, wall_ms)
 
     def written(self, number: int) -> bytes:
-        packed = self._packed[number] = _encode(self.said[number])
-        return packed
+        return _encode(self.said[number])
 
     def get(self, number: int) -> PaneCounts | None:
         """The sum of a pane, as of the last `add_up`; not to be changed."""
-        total = self.sums.get(number)
-        if total is None and number in self.touched_ms:
-            said = self.said.get(number) or _decode(self._packed[number])
-            total = self.sums[number] = self._sum(said)
-        return total
+        if number not in self.sums and number in self.touched_ms:
+            said = self.said.get(number)
+            around = self._held(self._resting.around(number)) if said is None else [(number, said)]
+            self.sums.update([(other, self._sum(said)) for other, said in around])
+        return self.sums.get(number)
+
+    def _held(self, said: Said) -> Said:
+        return [(same_number(number), of) for number, of in said if number in self.touched_ms]
 
     def rest(self, touched_before_ms: int, summed_before: int) -> None:
-        """Packs what was not touched for a while. Panes before `summed_before` will hardly be asked for."""
-        for number in [number for number in self.said if self.touched_ms[number] < touched_before_ms]:
-            if number in self.unwritten or number in self._stale:
-                continue
-            said = self.said.pop(number)
-            if number not in self._packed:
-                self._packed[number] = _encode(said)
+        """Lays to rest what was not touched for a while. Panes before `summed_before` will hardly be asked for."""
+        resting = [number for number in self.said if self.touched_ms[number] < touched_before_ms]
+        awake = self.unwritten | self._stale
+        self._resting.add([(number, self.said.pop(number)) for number in resting if number not in awake])
+        self._resting.drop(min(self.touched_ms, default=sys.maxsize))
         for number in [number for number in self.sums if number < summed_before]:
             del self.sums[number]
-
-    def drop(self, number: int) -> None:
-        super().drop(number)
-        self._packed.pop(number, None)

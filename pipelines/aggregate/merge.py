@@ -6,6 +6,7 @@ the same again, so a replay changes nothing and a value never steps back.
 """
 
 import sys
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -153,15 +154,17 @@ class Merge:
     ) -> "Merge":
         self = cls(home, sources, lateness_ms, grace_ms)
         kept = Kept()
+        panes: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
         for window, held in stored.items():
             if window.kind == "clock":
                 self._clock, self._dropped_ms, kept = held, held.dropped_ms, held.time or kept
+            elif window.kind == "pane":
+                panes[window.scope][same_number(window.number)] = held.panes
             else:
-                scope = self._scope(window.scope)
-                if window.kind == "pane":
-                    scope.by_pane.restore_packed(same_number(window.number), held.panes, wall_ms)
-                else:
-                    scope.ledgers[window.kind].restore(window.number, getattr(held, _FIELDS[window.kind]), wall_ms)
+                ledger = self._scope(window.scope).ledgers[window.kind]
+                ledger.restore(window.number, getattr(held, _FIELDS[window.kind]), wall_ms)
+        for name, written in panes.items():
+            self._scope(name).by_pane.restore_written(written, wall_ms)
         self.time = Timekeeper.restore(sources, grace_ms, kept, wall_ms)
         self._told = Clock(kept.told_ms, 0, kept.told_closed_ms)
         self._kept_closed_ms = kept.closed_ms

@@ -1,6 +1,5 @@
 """What a partition's students add up to in one scope, ready to be told as a partial. Pure."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TypeVar
@@ -8,7 +7,8 @@ from typing import TypeVar
 import msgspec
 
 from pipelines.aggregate import lanes, windows
-from pipelines.aggregate.compact import extended, same_number
+from pipelines.aggregate.blocks import Blocks
+from pipelines.aggregate.compact import same_number
 from pipelines.aggregate.points import HELP_OPEN_MS, PRESENT_PANES, STRUGGLING_PANES
 from pipelines.aggregate.students import Place, Standing
 from pipelines.aggregate.windows import DAY_MS, HOUR_MS, MINUTE_PANES, pane_of
@@ -20,14 +20,13 @@ CountsT = TypeVar("CountsT")
 _decode = msgspec.msgpack.Decoder(list[tuple[int, PaneCounts]]).decode
 
 HOURS_A_DAY = DAY_MS // HOUR_MS
-BLOCK = 30  # panes
 WINDOWS_MAX = 500  # panes, hours and days each of one partial, which Kafka takes up to 1 MB: a day is 1 KB at most
 
 
 class Sums:
     __slots__ = (
-        "_packed", "_packed_until", "changed_hours", "changed_now", "changed_panes", "counts_members", "days", "hours",
-        "now", "panes", "scope", "students",
+        "_resting", "changed_hours", "changed_now", "changed_panes", "counts_members", "days", "hours", "now", "panes",
+        "scope", "students",
     )  # fmt: skip
 
     def __init__(self, scope: str) -> None:
@@ -35,8 +34,7 @@ class Sums:
         self.counts_members = Scope.parse(scope).kind is ScopeKind.TEAM
         self.students = 0
         self.panes: dict[int, PaneCounts] = {}
-        self._packed: dict[int, bytes] = {}  # the other ones, which hardly change any more, BLOCK of them together
-        self._packed_until = -1  # none of them is newer
+        self._resting = Blocks(_decode)  # the other ones
         self.hours: dict[int, HourCounts] = {}
         self.days: dict[int, DayCounts] = {}
         self.now = NowCounts()
@@ -119,7 +117,7 @@ class Sums:
     def partials(self, partition: int, offset: int, event_time_ms: int, complete_from_ms: int) -> Iterator[Partial]:
         """What has changed since the last call; of that, what is complete: nothing at or behind it was dropped. One as
         a rule, several where a year is replayed in a second."""
-        self._pack(pane_of(event_time_ms) - MINUTE_PANES)
+        self._rest(pane_of(event_time_ms) - MINUTE_PANES)
         pane, hour, day = pane_of(complete_from_ms), complete_from_ms // HOUR_MS, complete_from_ms // DAY_MS
         panes = [number for number in self.changed_panes if number >= pane]
         hours = [number for number in self.changed_hours if number >= hour and number in self.hours]
@@ -153,28 +151,23 @@ class Sums:
         """Drops what is older; True where nothing is left."""
         first = pane_of(kept_from_ms)
         self.panes = {pane: of for pane, of in self.panes.items() if pane >= first}
-        self._packed = {block: of for block, of in self._packed.items() if block >= first // BLOCK}
+        self._resting.drop(first)
         self.hours = {hour: of for hour, of in self.hours.items() if hour >= kept_from_ms // HOUR_MS}
         self.days = {day: of for day, of in self.days.items() if day >= kept_from_ms // DAY_MS}
-        return not (self.panes or self._packed or self.days or self.students)
+        return not (self.panes or self._resting or self.days or self.students)
 
     def _pane(self, number: int) -> PaneCounts:
         """A new one where there is none."""
         counts = self.panes.get(number)
         if counts is None:
-            if number <= self._packed_until and (packed := self._packed.pop(number // BLOCK, None)):
-                self.panes.update(_decode(packed))
+            self.panes.update(self._resting.take(number))
             counts = _at(self.panes, same_number(number), PaneCounts)
         return counts
 
-    def _pack(self, before: int) -> None:
-        """In a tenth of the memory."""
-        blocks: defaultdict[int, list[tuple[int, PaneCounts]]] = defaultdict(list)
-        for number in [number for number in self.panes if number < before and number not in self.changed_panes]:
-            blocks[number // BLOCK].append((number, self.panes.pop(number)))
-            self._packed_until = max(self._packed_until, number)
-        for block, panes in blocks.items():
-            self._packed[block] = extended(self._packed.get(block, b""), panes)
+    def _rest(self, before: int) -> None:
+        resting = [number for number in self.panes if number < before and number not in self.changed_panes]
+        if resting:
+            self._resting.add([(number, self.panes.pop(number)) for number in resting])
 
 
 def _at(held: dict[int, CountsT], number: int, new: Callable[[], CountsT]) -> CountsT:
