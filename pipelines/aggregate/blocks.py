@@ -19,7 +19,7 @@ class Blocks(Generic[Counts]):
     def __init__(self, decode: Callable[[bytes], list[tuple[int, Counts]]]) -> None:
         """`decode`: msgpack's, of the windows with their numbers."""
         self._decode = decode
-        self._newest = -1  # window there has ever been
+        self._newest = -1  # the newest window there has ever been
         self._open = b""  # those of its block, packed; the block that grows
         self._closed: dict[int, bytes] = {}  # the other blocks: packed and compressed
 
@@ -51,12 +51,11 @@ class Blocks(Generic[Counts]):
             self._open = b""
         return out
 
-    def drop(self, before: int) -> None:
-        """Drops blocks all of whose windows are before this one."""
-        first = before // BLOCK
-        if self._newest // BLOCK < first:
+    def keep(self, wanted: Callable[[int], bool]) -> None:
+        """Drops what is not in a wanted block: number // BLOCK."""
+        if not wanted(self._newest // BLOCK):
             self._open = b""
-        self._closed = {block: of for block, of in self._closed.items() if block >= first}
+        self._closed = {block: of for block, of in self._closed.items() if wanted(block)}
 
     def __bool__(self) -> bool:
         return bool(self._open or self._closed)

@@ -10,6 +10,7 @@ behind the marker last written. Not written, it leaves a record that changes no 
 that a replay would need.
 """
 
+import secrets
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -81,6 +82,8 @@ class Fold:
         records of event ids by key."""
         self = cls(marker.partition, bounds)
         self.marker = marker
+        if not marker.generation_ends_ms:  # no id has come yet
+            marker.salt = secrets.randbits(60)  # it changes no verdict
         self._written_offset = marker.offset
         self._ids.generation, self._ids.ends_ms = marker.generation, marker.generation_ends_ms
         for key, of in seen.items():
@@ -91,7 +94,7 @@ class Fold:
             self._complete_from_ms = max(self._complete_from_ms, student.complete_from_ms)
             self._replay_until = max(self._replay_until, student.guard)
             students.share(student)
-            learner = self._learners[id_.encode()] = Learner(id_, student)
+            learner = self._learners[id_.encode()] = Learner(id_, student, marker.salt)
             with students.all_awake(student):
                 for of_scope, places in self._scopes.scopes_of(student.places):
                     of_scope.add_up(places)
@@ -143,7 +146,7 @@ class Fold:
                     self._echo(event)
                     probes += 1
                     continue
-                learner = self._learners[key] = Learner(event.student_id, Student(marker.partition))
+                learner = self._learners[key] = Learner(event.student_id, Student(marker.partition), marker.salt)
             if at_ms > now_ms:
                 # A clock ahead within the skew must not make others late: time moves no further than the record's own.
                 now_ms = max(now_ms, min(at_ms, record.timestamp))

@@ -17,9 +17,9 @@ class Learner:
         "stands", "student", "told_day", "told_now", "told_with",
     )  # fmt: skip
 
-    def __init__(self, id_: str, student: Student) -> None:
+    def __init__(self, id_: str, student: Student, salt: int) -> None:
         self.id = id_
-        self.seed = hash_of(id_.encode(), 0)  # of the hashes of event ids, which are told apart by student
+        self.seed = hash_of(id_.encode(), salt)  # of the hashes of event ids, which are told apart by student
         self.student = student
         self.changed: set[int] | None = None  # panes, since all was last told
         self.told_with = -1  # which telling of all he was told with because he had changed, or since which

@@ -1,12 +1,11 @@
 """What each source partition said of the windows of one kind, of one scope, and what that adds up to. Pure."""
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import msgspec
 
-from pipelines.aggregate.blocks import Blocks
+from pipelines.aggregate.blocks import BLOCK, Blocks
 from pipelines.aggregate.compact import same_number
 from wire.partials import PaneCounts
 
@@ -18,10 +17,9 @@ class Counts(Protocol):
 CountsT = TypeVar("CountsT", bound=Counts)
 BySource = dict[int, tuple[int, CountsT]]  # source partition → (offset, counts)
 
-Said = list[tuple[int, BySource[PaneCounts]]]  # of panes, by number
-
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Said).decode
+_decode = msgspec.msgpack.Decoder(BySource[PaneCounts]).decode
+_decode_block = msgspec.msgpack.Decoder(list[tuple[int, msgspec.Raw]]).decode
 
 
 class Ledger(Generic[CountsT]):
@@ -93,14 +91,17 @@ class Ledger(Generic[CountsT]):
 
 
 class Panes(Ledger[PaneCounts]):
-    """There are hundreds in an hour of each scope, and few change: of the others, what was said is laid to rest."""
+    """There are hundreds in an hour of each scope, and few change: of the others, what was said is laid to rest, as it
+    is written."""
 
-    __slots__ = ("_resting",)
+    __slots__ = ("_resting", "_woken")
 
     def __init__(self) -> None:
         super().__init__(PaneCounts)
-        # What is in `touched_ms` and not in `said`. And here and there what was dropped, until all around it is.
-        self._resting = Blocks(_decode)
+        # Of the panes in `touched_ms`, those not in `said` are in one of these. So may others be that were dropped,
+        # which never come back: merge refuses them.
+        self._resting = Blocks(_decode_block)
+        self._woken: dict[int, msgspec.Raw] = {}  # because another one of their block was
 
     def restore_written(self, panes: Mapping[int, bytes], wall_ms: int) -> None:
         """What `written` gave of all that are held."""
@@ -109,7 +110,9 @@ class Panes(Ledger[PaneCounts]):
 
     def take(self, number: int, source: int, offset: int, counts: PaneCounts, wall_ms: int) -> None:
         if number in self.touched_ms and number not in self.said:
-            self.said.update(self._held(self._resting.take(number)))
+            if number not in self._woken:
+                self._woken.update(self._resting.take(number))
+            self.said[number] = _decode(self._woken.pop(number))
         super().take(number, source, offset, counts, wall_ms)
 
     def written(self, number: int) -> bytes:
@@ -118,19 +121,29 @@ class Panes(Ledger[PaneCounts]):
     def get(self, number: int) -> PaneCounts | None:
         """The sum of a pane, as of the last `add_up`; not to be changed."""
         if number not in self.sums and number in self.touched_ms:
-            said = self.said.get(number)
-            around = self._held(self._resting.around(number)) if said is None else [(number, said)]
-            self.sums.update([(other, self._sum(said)) for other, said in around])
+            if number in self.said:
+                self.sums[number] = self._sum(self.said[number])
+            elif number in self._woken:
+                self.sums[number] = self._sum(_decode(self._woken[number]))
+            else:  # those around it will be asked for too
+                for other, written in self._resting.around(number):
+                    if other in self.touched_ms:
+                        self.sums[same_number(other)] = self._sum(_decode(written))
         return self.sums.get(number)
-
-    def _held(self, said: Said) -> Said:
-        return [(same_number(number), of) for number, of in said if number in self.touched_ms]
 
     def rest(self, touched_before_ms: int, summed_before: int) -> None:
         """Lays to rest what was not touched for a while. Panes before `summed_before` will hardly be asked for."""
-        resting = [number for number in self.said if self.touched_ms[number] < touched_before_ms]
         awake = self.unwritten | self._stale
-        self._resting.add([(number, self.said.pop(number)) for number in resting if number not in awake])
-        self._resting.drop(min(self.touched_ms, default=sys.maxsize))
+        resting = [
+            number for number in self.said if self.touched_ms[number] < touched_before_ms and number not in awake
+        ]
+        self._resting.add([*self._woken.items(), *((number, self.said.pop(number)) for number in resting)])
+        self._woken.clear()
+        held = {number // BLOCK for number in self.touched_ms}
+        self._resting.keep(held.__contains__)
         for number in [number for number in self.sums if number < summed_before]:
             del self.sums[number]
+
+    def drop(self, number: int) -> None:
+        super().drop(number)
+        self._woken.pop(number, None)

@@ -21,6 +21,7 @@ class Marker(msgspec.Struct, array_like=True):
     time: Kept = Kept()  # how far it has been told of the students
     unplaced: dict[int, int] = {}  # hour → events in `delays` for which their student had no place
     base: int = -1  # the first offset that was ever counted; -1: none was, or before there was an audit
+    salt: int = 0  # of the hashes of event ids, so that nobody can choose ids that collide
 
 
 class SeenIds(msgspec.Struct, array_like=True):

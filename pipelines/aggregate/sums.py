@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from pipelines.aggregate import lanes, windows
-from pipelines.aggregate.blocks import Blocks
+from pipelines.aggregate.blocks import BLOCK, Blocks
 from pipelines.aggregate.compact import same_number
 from pipelines.aggregate.points import HELP_OPEN_MS, PRESENT_PANES, STRUGGLING_PANES
 from pipelines.aggregate.students import Place, Standing
@@ -151,7 +151,7 @@ class Sums:
         """Drops what is older; True where nothing is left."""
         first = pane_of(kept_from_ms)
         self.panes = {pane: of for pane, of in self.panes.items() if pane >= first}
-        self._resting.drop(first)
+        self._resting.keep(lambda block: block >= first // BLOCK)
         self.hours = {hour: of for hour, of in self.hours.items() if hour >= kept_from_ms // HOUR_MS}
         self.days = {day: of for day, of in self.days.items() if day >= kept_from_ms // DAY_MS}
         return not (self.panes or self._resting or self.days or self.students)

@@ -189,6 +189,18 @@ def test_ids_are_told_apart_by_student() -> None:
     assert fold.fold(records([event(of, 0, event_id=id_) for of, id_ in (("a", "bc"), ("ab", "c"))])).folded == 2
 
 
+def test_each_partition_that_begins_hashes_ids_with_a_salt_of_its_own_and_knows_them_after_a_restart() -> None:
+    disks = [Disk(), Disk(), Disk()]
+    folds = [*(disk.restore(BOUNDS) for disk in disks[:2]), Fold(0, BOUNDS)]  # and one as before there was a salt
+    for fold, disk in zip(folds, disks, strict=True):
+        fold.fold(records([event("s1", 0, event_id="e")]))
+        disk.flush(fold)
+    assert len({ids for disk in disks for ids in disk.ids.values()}) == len(disks)
+    for disk in disks:
+        again = disk.restore(BOUNDS).fold(records([event("s1", 1, event_id="e"), event("s1", 1)], first_offset=1))
+        assert (again.again, again.folded) == ([1], 1)
+
+
 def test_a_student_in_too_many_courses_is_a_dead_letter_and_his_other_courses_go_on_counting() -> None:
     fold = new_fold(bounds=BOUNDS._replace(places_max=2))
     two = [event("s1", second, course_id=f"c{second}") for second in range(2)]

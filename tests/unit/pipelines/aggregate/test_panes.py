@@ -88,8 +88,8 @@ def test_an_event_wakes_them_where_it_lies_among_them(behind: int, woken: bool) 
 
 def test_a_students_values_are_the_same_whether_they_rest_or_not() -> None:
     of = some(random.Random(2), 150, 300)
-    awake = Learner("s", Student(0, places=(Place("c", None, dict(of), newest_pane=max(of)),)))
-    resting = Learner("s", student(of, (FIRST + 300) * PANE_MS))
+    awake = Learner("s", Student(0, places=(Place("c", None, dict(of), newest_pane=max(of)),)), 0)
+    resting = Learner("s", student(of, (FIRST + 300) * PANE_MS), 0)
     assert resting.student.places[0].resting is not None
     for width in (MINUTE_PANES, DISTINCT_PANES):
         for last in range(FIRST - 5, FIRST + 340):
