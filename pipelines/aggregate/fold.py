@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pipelines.aggregate import students
+from pipelines.aggregate.blocks import BLOCK
 from pipelines.aggregate.compact import same_number
 from pipelines.aggregate.dedupe import ID_BITS, Ids, hash_of
 from pipelines.aggregate.lanes import EVENT, scored
@@ -25,7 +26,7 @@ from pipelines.aggregate.panes import Counts
 from pipelines.aggregate.reading import Read, Rejected, by_its_key, read
 from pipelines.aggregate.scopes import Scopes
 from pipelines.aggregate.students import NOTED, SESSION_ENDED, Place, Student
-from pipelines.aggregate.windows import DAY_MS, DAY_PANES, HOUR_MS, HOUR_PANES, MINUTE_PANES, PANE_MS
+from pipelines.aggregate.windows import DAY_MS, DAY_PANES, HOUR_MS, HOUR_PANES, MINUTE_PANES, PANE_MS, pane_of
 from pipelines.records import Record
 from wire import events, probe
 from wire.dead_letters import Reason
@@ -71,7 +72,7 @@ class Fold:
         self._replay_until = -1  # some student may have been further than the marker
         self._complete_from_ms = 0  # behind it some student has dropped panes, so sums made of them would be too low
         self._swept_day: int | None = None
-        self._swept_hour: int | None = None
+        self._swept_block: int | None = None
         self._written_offset = -1  # of the marker as last handed out to be written
 
     @classmethod
@@ -330,10 +331,11 @@ class Fold:
                 del self._learners[learner.id.encode()]
                 out[learner.id] = None
         self._unwritten.clear()
-        hour = complete_from_ms // HOUR_MS
-        if self._swept_hour not in (None, hour):  # a scope has hundreds of panes in it
-            self._scopes.drop(students.kept_from_ms(complete_from_ms))
-        self._swept_hour = hour
+        kept_from_ms = students.kept_from_ms(complete_from_ms)
+        block = pane_of(kept_from_ms) // BLOCK
+        if self._swept_block not in (None, block):
+            self._scopes.drop(kept_from_ms)
+        self._swept_block = block
         self._written_offset = marker.offset
         return out
 
