@@ -1,7 +1,7 @@
 """How much memory the `aggregate` worker takes with the state of 100,000 students, and whether it stays at that.
 
 First every student has a few events; then a steady load over all of them for `--minutes`. Resident memory is looked at
-every 2 s. `python -m bench.memory`; `--minutes 10` for the bar, and `70` until all is kept that ever is: an hour of it
+every 2 s. `python -m bench.memory`; `--minutes 10` for the bar, and `140` until all is kept that ever is: two hours
 """
 
 import argparse
