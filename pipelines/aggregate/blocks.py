@@ -2,7 +2,7 @@
 
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Generic, TypeVar
 
 from pipelines.aggregate.compact import extended
@@ -51,11 +51,11 @@ class Blocks(Generic[Counts]):
             self._open = b""
         return out
 
-    def keep(self, wanted: Callable[[int], bool]) -> None:
+    def keep(self, wanted: Container[int]) -> None:
         """Drops what is not in a wanted block: number // BLOCK."""
-        if not wanted(self._newest // BLOCK):
+        if self._newest // BLOCK not in wanted:
             self._open = b""
-        self._closed = {block: of for block, of in self._closed.items() if wanted(block)}
+        self._closed = {block: of for block, of in self._closed.items() if block in wanted}
 
     def __bool__(self) -> bool:
         return bool(self._open or self._closed)

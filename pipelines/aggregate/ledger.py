@@ -139,8 +139,7 @@ class Panes(Ledger[PaneCounts]):
         ]
         self._resting.add([*self._woken.items(), *((number, self.said.pop(number)) for number in resting)])
         self._woken.clear()
-        held = {number // BLOCK for number in self.touched_ms}
-        self._resting.keep(held.__contains__)
+        self._resting.keep({number // BLOCK for number in self.touched_ms})
         for number in [number for number in self.sums if number < summed_before]:
             del self.sums[number]
 

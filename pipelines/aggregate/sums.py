@@ -1,5 +1,6 @@
 """What a partition's students add up to in one scope, ready to be told as a partial. Pure."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TypeVar
@@ -151,7 +152,7 @@ class Sums:
         """Drops what is older; True where nothing is left."""
         first = pane_of(kept_from_ms)
         self.panes = {pane: of for pane, of in self.panes.items() if pane >= first}
-        self._resting.keep(lambda block: block >= first // BLOCK)
+        self._resting.keep(range(first // BLOCK, sys.maxsize))
         self.hours = {hour: of for hour, of in self.hours.items() if hour >= kept_from_ms // HOUR_MS}
         self.days = {day: of for day, of in self.days.items() if day >= kept_from_ms // DAY_MS}
         return not (self.panes or self._resting or self.days or self.students)
